@@ -1,0 +1,199 @@
+"""The catalog file: open, migrate, and query through the gate.
+
+DuckDB refuses a second process while a writer holds the file, and a writer while a reader does. So nobody
+holds it: every method opens, does its work in one short transaction or one query, and closes. Opening takes
+10-15 ms; a reader that polls waits 40 ms at the median behind ten commits a second.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from curator_catalog.edges import DDL as EDGE_TABLES
+from curator_catalog.errors import CatalogBusy, CatalogError, QueryRefused
+
+SETTINGS = "SET search_path = 'main,store'; SET TimeZone = 'UTC'"
+
+
+class Catalog:
+    """The catalog of one corpus folder. `memory_limit` and `threads` bound every connection."""
+
+    def __init__(self, folder: str | Path, *, memory_limit: str = "1GB", threads: int = 2) -> None:
+        self.folder = Path(folder).resolve()
+        self.path = self.folder / "catalog.duckdb"
+        self._config: dict[str, Any] = {
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "temp_directory": str(self.folder / "cache" / "duckdb"),
+            "python_enable_replacements": False,
+            "preserve_insertion_order": False,
+        }
+
+    def exists(self) -> bool:
+        return self.path.is_file()
+
+    @contextmanager
+    def write(self, wait: float = 0.0) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection in one transaction, committed at the end. Raises CatalogBusy after `wait` seconds."""
+        con = self._connect(wait, read_only=False)
+        try:
+            con.execute(SETTINGS if schema_version(con) else "SET TimeZone = 'UTC'")
+            con.execute("BEGIN")
+            yield con
+            con.execute("COMMIT")
+        finally:
+            con.close()
+
+    @contextmanager
+    def read(self, wait: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection. Raises CatalogBusy after `wait` seconds behind a writer."""
+        if not self.exists():
+            raise CatalogError(f"there is no catalog {self.path}; `curator run` makes one")
+        con = self._connect(wait, read_only=True)
+        try:
+            con.execute(SETTINGS if schema_version(con) else "SET TimeZone = 'UTC'")
+            yield con
+        finally:
+            con.close()
+
+    @contextmanager
+    def scratch(self, wait: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A scratch database, writable, with the catalog attached read-only behind it."""
+        con = duckdb.connect(config=self._config)
+        try:
+            self._retry(wait, lambda: con.execute(f"ATTACH '{_escaped(str(self.path))}' AS catalog (READ_ONLY)"))
+            con.execute("SET search_path = 'memory.main,catalog.main,catalog.store'; SET TimeZone = 'UTC'")
+            yield con
+        finally:
+            con.close()
+
+    def create(self) -> None:
+        """Make the catalog, or bring an older one to the newest schema. Raises CatalogError for a newer one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted = migrations()
+        with self.write(wait=60.0) as con:
+            current = schema_version(con)
+            if current > wanted[-1][0]:
+                raise CatalogError(
+                    f"{self.path} has schema version {current}, this curator knows up to {wanted[-1][0]}; "
+                    "install the newer corpus-curator that wrote it"
+                )
+            for number, sql in wanted:
+                if number > current:
+                    con.execute(sql)
+                    con.execute("INSERT OR REPLACE INTO store.settings VALUES ('schema_version', ?)", [str(number)])
+            con.execute("INSERT OR REPLACE INTO store.settings VALUES ('root', ?)", [str(self.folder)])
+            if current < wanted[-1][0]:
+                from curator_catalog.views import create_views
+
+                create_views(con, self.folder)
+
+    @contextmanager
+    def users(self, wait: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for users' SQL: read-only, no file but the corpus's own in reach, settings locked."""
+        with self.read(wait) as con:
+            version = schema_version(con)
+            newest = migrations()[-1][0]
+            if version != newest:
+                newer = "is newer than this curator; install the one that wrote it"
+                raise CatalogError(
+                    f"{self.path} has schema version {version}, which "
+                    + (newer if version > newest else f"is older than {newest}; `curator run` migrates it")
+                )
+            root = con.execute("SELECT value FROM store.settings WHERE name = 'root'").fetchall()
+            if root and root[0][0] != str(self.folder):
+                from curator_catalog.views import shadow_moved_views
+
+                shadow_moved_views(con, self.folder)
+            paths = [str(self.folder / p) for (p,) in con.sql("SELECT path FROM shards").fetchall()]
+            con.execute(f"SET allowed_paths = [{', '.join(_quoted(p) for p in paths)}]")
+            con.execute("SET search_path = 'main'; SET enable_external_access = false; SET lock_configuration = true")
+            yield con
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), *, wait: float = 60.0) -> Any:
+        """The result of one SELECT as an Arrow table. Raises QueryRefused for any other statement."""
+        with self.users(wait) as con:
+            statement = check_statement(con, sql)
+            try:
+                if parameters:
+                    return con.sql(statement, params=list(parameters)).to_arrow_table()
+                return con.sql(statement).to_arrow_table()
+            except duckdb.Error as error:
+                raise QueryRefused(f"{error}\nin: {sql.strip()}") from None
+
+    def _connect(self, wait: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        connection: duckdb.DuckDBPyConnection = self._retry(
+            wait, lambda: duckdb.connect(str(self.path), read_only=read_only, config=self._config)
+        )
+        return connection
+
+    def _retry(self, wait: float, attempt: Any) -> Any:
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                return attempt()
+            except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as error:
+                text = str(error)
+                if "lock" not in text.lower() and "different configuration" not in text:
+                    raise CatalogError(f"{self.path} cannot be opened: {text}") from error
+                if time.monotonic() >= deadline:
+                    holder = re.search(r"held in (.+?)\s*\(PID (\d+)\)", text)
+                    who = f"{holder[1]} (process {holder[2]})" if holder else "another connection"
+                    raise CatalogBusy(f"{self.path} is held by {who}; try again when it is done") from None
+                time.sleep(0.02)
+
+
+def check_statement(con: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The one SELECT (or EXPLAIN of a SELECT) in `sql`. Raises QueryRefused, naming what it is instead."""
+    try:
+        statements = con.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryRefused(f"{error}\nin: {sql.strip()}") from None
+    if len(statements) != 1:
+        raise QueryRefused(f"give one statement; this is {len(statements)}: {sql.strip()}")
+    kind = statements[0].type
+    if kind == duckdb.StatementType.EXPLAIN:
+        inner = re.sub(r"^\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)*", "", sql, flags=re.IGNORECASE)
+        explained = con.extract_statements(inner)
+        kind = explained[0].type if len(explained) == 1 else kind
+    if kind != duckdb.StatementType.SELECT:
+        raise QueryRefused(
+            f"only SELECT is allowed here, this is {kind.name}: {sql.strip()}\n"
+            "to write a result to a file use -o; to change decisions use `curator decide`"
+        )
+    return sql
+
+
+def schema_version(con: duckdb.DuckDBPyConnection) -> int:
+    """The schema version of an open catalog; 0 for an empty file."""
+    known = "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'store' AND table_name = 'settings'"
+    if con.execute(known).fetchall()[0][0] == 0:
+        return 0
+    rows = con.execute("SELECT value FROM store.settings WHERE name = 'schema_version'").fetchall()
+    return int(rows[0][0]) if rows else 0
+
+
+def migrations() -> list[tuple[int, str]]:
+    """(number, SQL) of every migration, in order."""
+    found = []
+    for file in files("curator_catalog").joinpath("migrations").iterdir():
+        if match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name):
+            sql = file.read_text(encoding="utf-8")
+            found.append((int(match[1]), sql.replace("-- {edge tables}", EDGE_TABLES)))
+    return sorted(found)
+
+
+def _quoted(text: str) -> str:
+    return f"'{_escaped(text)}'"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("'", "''")

@@ -1,0 +1,201 @@
+"""Band keys -> edges between near copies, in SQL.
+
+Documents with the same band keys (so, the same signature) in the same scope are one *group*, named by a
+hash of scope and keys: a name that no document's arrival or leaving changes. Groups that share a bucket (a
+band and its key) are linked, band by band, so that only one band's rows are in flight and DuckDB spills
+what memory does not hold. In a bucket of at most 64 groups every pair is an edge: star edges miss 21 % of
+the pairs at a Jaccard similarity of 0.85 and more, and break when their hub leaves. In a larger one each
+group is linked to the 8 after it and the 8 first by key, the edge is marked `truncated`, and the bucket's
+groups are kept in `truncated_buckets`, from which the links among those still in the running are made anew.
+
+`similarity` is the share of equal positions of two signatures, by an Arrow function in the query itself:
+DuckDB joins the signatures out of core, 2,048 edges at a time reach numpy.
+
+Cost: 1,000,000 documents x 14 bands in 5 s, 3,000,000 in 19 s on two cores within 1 GB; 1 µs an edge.
+Rejected: one exploded table of all bands (14 times the spill), and DuckDB's `hash()` for group keys (not
+promised stable across versions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from duckdb.func import PythonUDFType
+
+ALL_PAIRS_UP_TO = 64
+NEIGHBOURS = 8
+
+DDL = """
+CREATE TABLE edge_groups (edge_set VARCHAR, doc_id UBIGINT, group_key UBIGINT);
+COMMENT ON TABLE edge_groups IS 'The group of equal signatures that each document with a signature is in';
+COMMENT ON COLUMN edge_groups.edge_set IS 'One set of edges: the measure it was derived from, and its scope';
+COMMENT ON COLUMN edge_groups.doc_id IS 'A document with a signature; documents without one are in no group';
+COMMENT ON COLUMN edge_groups.group_key IS 'Hash of scope and band keys: the same for equal signatures';
+
+CREATE TABLE edges (edge_set VARCHAR, a UBIGINT, b UBIGINT, similarity FLOAT, truncated BOOLEAN);
+COMMENT ON TABLE edges IS 'Pairs of groups that share a bucket, each once, with a < b';
+COMMENT ON COLUMN edges.edge_set IS 'As in edge_groups';
+COMMENT ON COLUMN edges.a IS 'The smaller group_key';
+COMMENT ON COLUMN edges.b IS 'The larger group_key';
+COMMENT ON COLUMN edges.similarity IS 'Estimated Jaccard similarity; NULL where signatures are not stored';
+COMMENT ON COLUMN edges.truncated IS 'True if a and b share truncated buckets only';
+
+CREATE TABLE truncated_buckets (edge_set VARCHAR, band UTINYINT, bucket BIGINT, group_key UBIGINT);
+COMMENT ON TABLE truncated_buckets IS 'The groups of every bucket that was too large to link all its pairs';
+COMMENT ON COLUMN truncated_buckets.edge_set IS 'As in edge_groups';
+COMMENT ON COLUMN truncated_buckets.band IS 'Number of the band, from 1';
+COMMENT ON COLUMN truncated_buckets.bucket IS 'Band key, mixed with the scope';
+COMMENT ON COLUMN truncated_buckets.group_key IS 'A group in the bucket';
+"""
+
+
+@dataclass(frozen=True)
+class EdgeSummary:
+    """What `derive_edges` stored."""
+
+    documents: int
+    groups: int
+    edges: int
+    truncated_buckets: int
+
+
+def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -> EdgeSummary:
+    """Replace the rows of `edge_set` by what `measures` says.
+
+    `measures` names a relation (doc_id, scope, bands BIGINT[], signature BLOB); rows without bands are in
+    no group. Runs inside the caller's transaction, if there is one.
+    """
+    name = {"edge_set": edge_set}
+    for table in ("edge_groups", "edges", "truncated_buckets"):
+        con.execute(f"DELETE FROM {table} WHERE edge_set = $edge_set", name)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE grouped AS
+        SELECT doc_id, md5_number_lower(coalesce(scope, '') || bands::VARCHAR) AS group_key
+        FROM {measures} WHERE len(bands) > 0""")
+    con.execute("INSERT INTO edge_groups SELECT $edge_set, doc_id, group_key FROM grouped", name)
+    # A group's members have equal bands and signatures, so any of them can stand for it here.
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE banded AS
+        SELECT group_key, m.doc_id, bands,
+            -- buckets of different scopes must not meet
+            CASE WHEN coalesce(scope, '') = '' THEN 0
+                 ELSE (md5_number_lower(scope) >> 1)::BIGINT END AS salt
+        FROM {measures} m
+        SEMI JOIN (SELECT min(doc_id) AS doc_id FROM grouped GROUP BY group_key) one USING (doc_id)
+        JOIN grouped USING (doc_id)""")
+    con.execute("CREATE OR REPLACE TEMP TABLE links (a UBIGINT, b UBIGINT, truncated BOOLEAN)")
+    for band in range(1, number(con, "SELECT coalesce(max(len(bands)), 0) FROM banded") + 1):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE shared AS {_shared(band)}")
+        number_members(con, "shared")
+        con.execute(f"INSERT INTO links {LINKS}")
+        con.execute(
+            "INSERT INTO truncated_buckets SELECT $edge_set, band, bucket, group_key FROM numbered "
+            f"WHERE size > {ALL_PAIRS_UP_TO}",
+            name,
+        )
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE linked AS
+        SELECT a, b, bool_and(truncated) AS truncated FROM links GROUP BY a, b""")
+    con.execute("DROP TABLE links")
+    with similarities(con):
+        con.execute(
+            "INSERT INTO edges SELECT $edge_set, a, b, similarity, truncated FROM "
+            f"({with_similarity('FROM linked', 'banded', measures)})",
+            name,
+        )
+    summary = EdgeSummary(
+        documents=number(con, "SELECT count(*) FROM grouped"),
+        groups=number(con, "SELECT count(*) FROM banded"),
+        edges=number(con, "SELECT count(*) FROM linked"),
+        truncated_buckets=number(
+            con,
+            "SELECT count(DISTINCT (band, bucket)) FROM truncated_buckets WHERE edge_set = $edge_set",
+            name,
+        ),
+    )
+    for table in ("grouped", "banded", "shared", "numbered", "linked"):
+        con.execute(f"DROP TABLE IF EXISTS temp.{table}")
+    return summary
+
+
+def _shared(band: int) -> str:
+    """The buckets of one band that more than one group is in."""
+    return f"""
+        WITH one AS (SELECT xor(bands[{band}], salt) AS bucket, group_key FROM banded)
+        SELECT {band}::UTINYINT AS band, bucket, group_key FROM one
+        SEMI JOIN (SELECT bucket FROM one GROUP BY bucket HAVING count(*) > 1) many USING (bucket)"""
+
+
+def number_members(con: duckdb.DuckDBPyConnection, members: str) -> None:
+    """Temp table `numbered` = `members` (band, bucket, group_key) with place and size in their bucket."""
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE numbered AS
+        SELECT band, bucket, group_key, row_number() OVER (in_order) AS place, count(*) OVER (whole) AS size
+        FROM {members}
+        WINDOW whole AS (PARTITION BY band, bucket), in_order AS (whole ORDER BY group_key)""")
+
+
+# The links of the buckets in `numbered`: (a, b, truncated), a < b, with repeats. Joins on equality only.
+LINKS = f"""
+    SELECT x.group_key AS a, y.group_key AS b, false AS truncated
+    FROM (FROM numbered WHERE size <= {ALL_PAIRS_UP_TO}) x
+    JOIN (FROM numbered WHERE size <= {ALL_PAIRS_UP_TO}) y USING (band, bucket)
+    WHERE x.group_key < y.group_key
+    UNION ALL
+    SELECT x.group_key, y.group_key, true
+    FROM (SELECT *, place + unnest(range(1, {NEIGHBOURS} + 1)) AS next FROM numbered
+          WHERE size > {ALL_PAIRS_UP_TO}) x
+    JOIN numbered y ON y.band = x.band AND y.bucket = x.bucket AND y.place = x.next
+    UNION ALL
+    SELECT y.group_key, x.group_key, true
+    FROM (FROM numbered WHERE size > {ALL_PAIRS_UP_TO}) x
+    JOIN (FROM numbered WHERE size > {ALL_PAIRS_UP_TO} AND place <= {NEIGHBOURS}) y USING (band, bucket)
+    WHERE y.place + {NEIGHBOURS} < x.place"""
+
+
+@contextmanager
+def similarities(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """The SQL function `signature_similarity(BLOB, BLOB) -> FLOAT`, NULL where either is NULL."""
+    con.create_function(
+        "signature_similarity", _similarity, ["BLOB", "BLOB"], "FLOAT", type=PythonUDFType.ARROW
+    )
+    try:
+        yield
+    finally:
+        con.remove_function("signature_similarity")
+
+
+def with_similarity(links: str, groups: str, measures: str) -> str:
+    """The query `links` (a, b, …) and their similarity; `groups` (group_key, doc_id) leads to signatures."""
+    return f"""
+        WITH pairs AS MATERIALIZED ({links}), signed AS MATERIALIZED (
+            SELECT group_key, signature FROM {groups}
+            SEMI JOIN (SELECT a AS group_key FROM pairs UNION SELECT b FROM pairs) USING (group_key)
+            JOIN {measures} USING (doc_id))
+        SELECT pairs.*, signature_similarity(x.signature, y.signature) AS similarity
+        FROM pairs JOIN signed x ON x.group_key = a JOIN signed y ON y.group_key = b"""
+
+
+def _similarity(x: pa.ChunkedArray, y: pa.ChunkedArray) -> pa.Array:
+    if not len(x):  # DuckDB leaves out the rows with a NULL, if need be all
+        return pa.array([], pa.float32())
+    left, right = _positions(x), _positions(y)
+    return pa.array((left == right).mean(axis=1).astype(np.float32))
+
+
+def _positions(signatures: pa.ChunkedArray) -> np.ndarray[tuple[int, int], np.dtype[np.uint32]]:
+    rows = signatures.combine_chunks().cast(pa.large_binary())
+    starts = np.frombuffer(rows.buffers()[1], np.int64)[rows.offset : rows.offset + len(rows) + 1]
+    values = np.frombuffer(rows.buffers()[2], np.uint32, (starts[-1] - starts[0]) // 4, starts[0])
+    return values.reshape(len(rows), -1)
+
+
+def number(con: duckdb.DuckDBPyConnection, query: str, parameters: object = None) -> int:
+    """The one integer that `query` answers."""
+    # fetchall, not fetchone: an unfinished result keeps the connection from other work
+    return int(con.execute(query, parameters).fetchall()[0][0])

@@ -1,0 +1,24 @@
+-- The views SQL users rely on; views.py fills in the placeholders from the decision set in force.
+CREATE OR REPLACE VIEW main.documents AS $documents;
+COMMENT ON VIEW main.documents IS 'One row a document, with what was measured of it and decided about it in the decision set in force';
+CREATE OR REPLACE VIEW main.texts AS $texts;
+COMMENT ON VIEW main.texts IS 'The text of each document, as read and after the cleaners of the decision set in force';
+COMMENT ON COLUMN main.texts.doc_id IS 'The document';
+COMMENT ON COLUMN main.texts.text_read IS 'Text as read';
+COMMENT ON COLUMN main.texts.text IS 'Final text';
+CREATE OR REPLACE VIEW main.decisions AS $decisions;
+COMMENT ON VIEW main.decisions IS 'What each decision set says of each document';
+COMMENT ON COLUMN main.decisions.decision_set IS 'Name of the recipe';
+COMMENT ON COLUMN main.decisions.doc_id IS 'The document';
+COMMENT ON COLUMN main.decisions.decision IS 'kept, dropped, or pending (not yet measured by every step)';
+COMMENT ON COLUMN main.decisions.kept IS 'True if kept';
+COMMENT ON COLUMN main.decisions.reason IS 'The first failing rule in step order, as step.rule';
+COMMENT ON COLUMN main.decisions.reasons IS 'Every failing rule';
+CREATE OR REPLACE VIEW main.duplicate_edges AS $duplicate_edges;
+COMMENT ON VIEW main.duplicate_edges IS 'Pairs of near copies of the decision set in force, each once';
+COMMENT ON COLUMN main.duplicate_edges.a IS 'The document of the smaller doc_key';
+COMMENT ON COLUMN main.duplicate_edges.b IS 'The other document';
+COMMENT ON COLUMN main.duplicate_edges.step IS 'The dedup step';
+COMMENT ON COLUMN main.duplicate_edges.similarity IS 'Estimated Jaccard similarity; 1 for equal signatures';
+CREATE OR REPLACE MACRO main.documents_in(set_name) AS TABLE $documents_in;
+COMMENT ON MACRO TABLE main.documents_in IS 'documents, as another decision set sees them: FROM documents_in(''medical-web'')';

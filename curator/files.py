@@ -1,0 +1,260 @@
+"""Files to read: finding them, and telling whether they changed.
+
+A path is a file, a folder (all files below it), a glob, or an fsspec URL of these; local paths start from
+the recipe's folder.
+
+Rejected: fsspec for local files too. It follows every link, finds hidden files, lists named pipes, and costs
+0.1 ms a file.
+
+**Keys.** A record without an id is called by its file's path below the folder that `path` names, so moving
+that folder changes no key. Of several paths it is the folder that they have in common.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import xxhash
+
+from curator.errors import CuratorError, UsageError
+from curator.plugin import Part, Source
+
+MIB = 1 << 20
+
+FOREIGN = {b"PAR1": "Parquet", b"SQLite format 3\0": "SQLite", b"PK\3\4": "zip", b"%PDF-": "PDF"}
+
+log = logging.getLogger(__name__)
+
+
+class SourceChanged(CuratorError):
+    """A file or table is not what it was when it was planned, or changed while it was read."""
+
+    def __init__(self, uri: str, why: str = "its content changed after it was planned") -> None:
+        super().__init__(f"{uri}: {why}; run again, and it is planned anew")
+
+
+class FileSource(Source):
+    """Base of the sources that read files."""
+
+    path: str | list[str]
+
+    def files(self) -> list[str]:
+        """Every file that `path` names, once, in a stable order."""
+        return list(dict.fromkeys(uri for path in self._paths() for uri in expand(path, self.base)))
+
+    def key_of(self, part: Part, position: str) -> str:
+        return f"{self.relative(part.uri)}#{position}"
+
+    def relative(self, uri: str) -> str:
+        """The file's path below the folder that `path` names, or that several paths have in common."""
+        return relative(uri, [root_of(path, self.base) for path in self._paths()])
+
+    def _paths(self) -> list[str]:
+        return [self.path] if isinstance(self.path, str) else self.path
+
+
+# -- finding
+
+
+def is_remote(path: str) -> bool:
+    return re.match(r"(?!file:|local:)[\w.+-]+:(//|:)", path) is not None
+
+
+def expand(path: str, base: str = ".") -> list[str]:
+    """The regular files that a path names, sorted; raises UsageError where there is none.
+
+    Hidden files are left out unless named in full. Links in a folder or glob are followed only to files
+    within that folder; a file named in full may be a link to anywhere.
+    """
+    if is_remote(path):
+        return _expand_remote(path, base)
+    root, pattern = _split(path, base)
+    if not pattern and os.path.isfile(root):
+        return [root]
+    if pattern:
+        found = [os.path.join(root, name) for name in glob.iglob(pattern, root_dir=root, recursive=True)]
+        found = [name for name in found if not os.path.isdir(name)]
+    elif os.path.isdir(root):
+        found = [os.path.join(folder, name) for folder, names in _walk(root) for name in names]
+    elif os.path.lexists(root):
+        raise UsageError(f"path {path!r} is {_kind(root)}, not a file: {root}")
+    else:
+        found = []
+    refused = {name: why for name in found if (why := _refused(name, os.path.realpath(root)))}
+    for name, why in refused.items():
+        log.warning("skipped %s: it is %s", name, why)
+    files = sorted(set(found) - set(refused))
+    if not files:
+        skipped = "".join(f"; skipped {name}: it is {why}" for name, why in list(refused.items())[:3])
+        raise UsageError(f"path {path!r} names no file in {root} (paths start from {base!r}){skipped}")
+    return files
+
+
+def root_of(path: str, base: str = ".") -> str:
+    """What stands before a path's first wildcard: the folder, or the file if there is none."""
+    return (_split_remote if is_remote(path) else _split)(path, base)[0]
+
+
+def relative(uri: str, roots: Sequence[str]) -> str:
+    """A file's path below the deepest folder common to all `roots`."""
+    if len(roots) == 1:
+        common = roots[0].rstrip("/")
+    elif any(map(is_remote, roots)):
+        common = ""  # nothing is common to different servers: the whole address
+    else:
+        common = os.path.commonpath(roots)
+    name = uri.rpartition("/")[2] if uri == common else uri.removeprefix(common + "/")
+    return name.partition("?")[0] if uri.startswith("http") else name
+
+
+def _split(path: str, base: str) -> tuple[str, str]:
+    """A local path as (absolute path without wildcards, pattern below it)."""
+    path = os.path.expanduser(re.sub(r"^(file|local)://", "", path))
+    full = os.path.normpath(os.path.join(os.path.abspath(base), path))
+    if not glob.has_magic(path) or os.path.lexists(full):
+        return full, ""
+    literal = re.split(r"[*?\[]", path, maxsplit=1)[0]
+    folder = literal[: literal.rfind("/") + 1]
+    return os.path.normpath(os.path.join(os.path.abspath(base), folder)), path[len(folder) :]
+
+
+def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield folder, [name for name in names if not name.startswith(".")]
+
+
+def _kind(path: str) -> str:
+    if not os.path.exists(path):
+        return "a link to nothing"
+    kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
+    return kinds.get(stat.S_IFMT(os.stat(path).st_mode), "not a regular file")
+
+
+def _refused(path: str, root: str) -> str:
+    if not os.path.isfile(path):
+        return _kind(path)
+    target = os.path.realpath(path)
+    if os.path.commonpath([target, root]) == root:
+        return ""
+    return f"a link out of {root} (name {target} itself, or its folder, to read it)"
+
+
+def _split_remote(path: str, base: str) -> tuple[str, str]:
+    head, chain, tail = path.partition("::")
+    wildcards = r"[*\[]" if head.startswith("http") else r"[*?\[]"
+    literal = re.split(wildcards, head, maxsplit=1)[0]
+    if literal == head:
+        return path, ""
+    folder = literal[: literal.rfind("/") + 1]
+    return folder.rstrip("/"), head[len(folder) :] + chain + tail
+
+
+def _expand_remote(path: str, base: str) -> list[str]:
+    if re.match(r"[\w.+-]+://[^/@]*:[^/@]*@", path):
+        shown = re.sub(r":[^/@:]*@", ":***@", path, count=1)
+        raise UsageError(f"path {shown!r} holds a password; put it into fsspec's configuration instead")
+    import fsspec
+
+    head, chain, tail = path.rpartition("::")
+    if chain and not is_remote(tail):  # as in zip://*.jsonl::archive.zip
+        path = head + chain + _split(tail, base)[0]
+    fs, inside = fsspec.core.url_to_fs(path)
+    if _split_remote(path, base)[1]:
+        names = [name for name, info in fs.glob(inside, detail=True).items() if info["type"] == "file"]
+    elif not path.startswith("http") and fs.isdir(inside):
+        names = fs.find(inside)
+    elif fs.exists(inside):
+        return [path]
+    else:
+        names = []
+    if not names:
+        raise UsageError(f"path {path!r} names no file or folder")
+    head, chain, tail = path.partition("::")
+    protocol = head.partition("://")[0]
+    return [(n if "://" in n else f"{protocol}://{n.lstrip('/')}") + chain + tail for n in sorted(names)]
+
+
+# -- one file
+
+
+@contextlib.contextmanager
+def open_raw(uri: str) -> Iterator[BinaryIO]:
+    """The file as it is stored."""
+    if is_remote(uri):
+        import fsspec
+
+        fs, inside = fsspec.core.url_to_fs(uri)  # an archive closes its files when it is forgotten
+        with fs.open(inside, "rb") as file:
+            yield file
+    else:
+        with open(uri, "rb") as file:
+            yield file
+
+
+def size_of(uri: str) -> int:
+    """Bytes as stored; 0 where a server does not say."""
+    return int(_info(uri).get("size") or 0)
+
+
+def _info(uri: str) -> dict[str, Any]:
+    if not is_remote(uri):
+        return {"size": os.stat(uri).st_size}
+    import fsspec
+
+    fs, inside = fsspec.core.url_to_fs(uri)
+    return dict(fs.info(inside))
+
+
+def signature(uri: str) -> str:
+    """Changes when the content does: xxh3 of size and first and last MiB, or of a remote file's ETag.
+
+    A change in the middle of a large file that keeps its size is not seen: to hash all of it would cost as
+    much as reading it, at every start of a run.
+    """
+    info = _info(uri)
+    size = info.get("size")
+    etag = next((tag for name in ("ETag", "etag", "md5Hash", "sha256") if (tag := info.get(name))), None)
+    hashed = xxhash.xxh3_128(f"{size} {etag}".encode())
+    if etag is None:
+        with open_raw(uri) as file:
+            hashed.update(file.read(MIB))
+            if size and size > MIB:
+                file.seek(max(size - MIB, MIB))
+                hashed.update(file.read())
+    return hashed.hexdigest()
+
+
+@contextlib.contextmanager
+def unchanged(part: Part) -> Iterator[None]:
+    """Raises SourceChanged unless the file is what was planned, before and after it is read."""
+    try:
+        before = _stamp(part.uri)
+        if part.signature and signature(part.uri) != part.signature:
+            raise SourceChanged(part.uri)
+        yield
+        if _stamp(part.uri) != before:
+            raise SourceChanged(part.uri, "it changed while it was read")
+    except FileNotFoundError as error:
+        raise SourceChanged(part.uri, "it vanished after it was planned") from error
+
+
+def _stamp(uri: str) -> tuple[int, ...]:
+    if is_remote(uri):
+        return ()
+    found = os.stat(uri)
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def foreign(uri: str) -> str | None:
+    """What a file is that is no text at all: "Parquet", "SQLite", "zip" or "PDF"."""
+    with open_raw(uri) as file:
+        head = file.read(16)
+    return next((name for magic, name in FOREIGN.items() if head.startswith(magic)), None)

@@ -1,0 +1,146 @@
+"""Entry points and drop-in files -> registry.
+
+Listing entry points reads metadata only; a module is imported when a recipe (or `curator plugins`) names
+one of its plugins. A broken plugin becomes one named line, not a crash. Workers load by `ref`, never by
+pickle.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from curator import hookspecs
+from curator.errors import PluginError, UsageError
+from curator.plugin import Plugin
+from curator.registry import STEP_KINDS, Entry, Registry, suggest
+
+
+@dataclass
+class Plugins:
+    """The plugins in reach of one recipe: files are loaded at once, entry points when named."""
+
+    files: tuple[str, ...] = ()
+    registry: Registry = field(default_factory=Registry)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._manager = pluggy.PluginManager("curator")
+        self._manager.add_hookspecs(hookspecs)
+        self._points = {point.name: point for point in entry_points(group="curator")}
+        for file in self.files:
+            self._load_file(file)
+
+    @property
+    def hook(self) -> Any:
+        """The event hooks of every plugin loaded so far."""
+        return self._manager.hook
+
+    def step(self, name: str) -> Entry:
+        """The step plugin called `name`. Raises UsageError where there is none."""
+        return self._find(STEP_KINDS, name, "step")
+
+    def get(self, kind: str, name: str) -> Entry:
+        """The plugin of `kind` called `name`. Raises UsageError where there is none."""
+        return self._find((kind,), name, kind)
+
+    def by_ref(self, ref: str, kind: str, name: str) -> Entry:
+        """What a worker calls: load `ref` and give the plugin in it."""
+        how, _, target = ref.partition(":")
+        if how == "file":
+            self._load_file(target)
+        elif target in self._points:
+            self._load_point(self._points[target])
+        entry = self.registry.find((kind,), name)
+        if entry is None:
+            raise PluginError(f"{kind} {name!r} is not in {target!r} on this machine; install the same plugins on all")
+        return entry
+
+    def all(self) -> list[Entry]:
+        """Load everything there is; what fails stands in `broken`."""
+        for name, point in self._points.items():
+            if name.partition(".")[0] in hookspecs.KINDS:
+                try:
+                    self._load_point(point)
+                except Exception as error:  # a plugin's import may raise anything
+                    self.broken[f"{name} ({_origin(point)})"] = f"{type(error).__name__}: {error}"
+        return self.registry.entries()
+
+    def _find(self, kinds: tuple[str, ...], name: str, what: str) -> Entry:
+        found = self.registry.find(kinds, name)
+        if found is not None:
+            return found
+        for kind in kinds:
+            point = self._points.get(f"{kind}.{name}")
+            if point is not None:
+                self._load_point(point)
+                found = self.registry.find((kind,), name)
+                if found is None:
+                    raise PluginError(f"entry point {point.name!r} of {_origin(point)} registers no {kind} {name!r}")
+                return found
+        known = {n.partition(".")[2] for n in self._points if n.partition(".")[0] in kinds}
+        known |= {e.name for e in self.registry.entries() if e.kind in kinds}
+        raise UsageError(f"there is no {what} {name!r}{suggest(name, known)}")
+
+    def _load_point(self, point: EntryPoint) -> None:
+        ref = f"entry_point:{point.name}"
+        if self._manager.has_plugin(ref):
+            return
+        module = point.load()
+        if self._manager.is_registered(module):
+            return
+        version = point.dist.version if point.dist else "0"
+        self._register(module, ref, _origin(point), version)
+
+    def _load_file(self, file: str) -> None:
+        import xxhash
+
+        path = Path(file).resolve()
+        ref = f"file:{path}"
+        if self._manager.has_plugin(ref):
+            return
+        content = path.read_bytes()
+        digest = xxhash.xxh3_64_hexdigest(content)
+        name = f"curator_file_{path.stem}_{digest}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise PluginError(f"plugin file {path} is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # the file is the user's own: say where it failed
+            raise PluginError(f"plugin file {path} failed to load: {type(error).__name__}: {error}") from error
+        self._register(module, ref, str(path), digest)
+
+    def _register(self, module: ModuleType, ref: str, origin: str, version: str) -> None:
+        try:
+            self._manager.register(module, name=ref)
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            self._manager.unregister(name=ref)
+            raise PluginError(f"{origin}: {error}") from error
+        for kind, hook in hookspecs.KINDS.items():
+
+            def register(target: Any, *, kind: str = kind, **extra: Any) -> None:
+                self.registry.add(kind, target, origin=origin, ref=ref, version=version, **extra)
+
+            for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+                if implementation.plugin is module:
+                    implementation.function(register)
+
+
+def build(entry: Entry, options: dict[str, Any]) -> Plugin:
+    """An instance with checked options."""
+    return entry.plugin(**options)
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value

@@ -1,0 +1,91 @@
+"""What of a corpus is not measured yet: the tasks for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from curator_catalog.decisions import DecisionPlan, flag_rows, passes
+from curator_catalog.views import quoted
+
+from curator.errors import UsageError
+from curator.pipeline import MeasureTask
+from curator.recipe import GATE, Recipe
+
+if TYPE_CHECKING:
+    import duckdb
+
+Rows = tuple[int, ...] | None
+
+
+def measure_tasks(
+    con: duckdb.DuckDBPyConnection, recipe: Recipe, plan: DecisionPlan, steps: range, *, last: bool
+) -> list[MeasureTask]:
+    """Tasks for the rows that steps in `steps` lack; with `last`, for those that the final text lacks too.
+
+    Behind a gate only documents count that the rules before it let pass, as they stand now. Raises
+    UsageError where a step is missing altogether and the text as read was not kept.
+    """
+    gates = [i for i, s in enumerate(recipe.steps) if s.kind == GATE and i < steps.start]
+    wanted = {i: str(plan.steps[i].table) for i in steps if plan.steps[i].table}
+    final_gate = _final_gate(recipe)
+    tables: dict[str, tuple[list[int], int | None]] = {}
+    for i, table in wanted.items():
+        tables.setdefault(table, ([], gates[-1] if gates else None))[0].append(i)
+    if last:
+        tables.setdefault(plan.final, ([], final_gate))
+    total = dict(con.execute("SELECT (doc_id >> 32)::UINTEGER, count(*) FROM catalog.store.documents GROUP BY 1").fetchall())
+    missing: dict[int, dict[str, Rows]] = {}
+    flagged = False
+    for table, (_, gate) in tables.items():
+        population = "catalog.store.documents d"
+        if gate is not None:
+            if not flagged:
+                flag_rows(con, plan)
+                flagged = True
+            measured = sum(1 << i for i in range(gate) if plan.steps[i].table)
+            population += (
+                f" SEMI JOIN (SELECT doc_id FROM flags WHERE {passes(plan, gate)} AND missing & {measured}::UBIGINT = 0) p "
+                "ON p.doc_id = d.doc_id"
+            )
+        rows = con.execute(
+            f"SELECT (d.doc_id >> 32)::UINTEGER AS shard, count(*), list((d.doc_id & 4294967295)::UINTEGER) FROM {population} "
+            f"ANTI JOIN catalog.measures.{quoted(table)} m ON m.doc_id = d.doc_id GROUP BY shard"
+        ).fetchall()
+        for shard, count, listed in rows:
+            missing.setdefault(shard, {})[table] = None if count == total[shard] else tuple(sorted(listed))
+    if not missing:
+        return []
+    _refuse_without_text(con, recipe, missing, wanted)
+    files = dict(con.execute("SELECT shard_id, path FROM shards WHERE measure = 'text'").fetchall())
+    about = {s: (src, size) for s, src, size in con.execute("SELECT split_id, source, size FROM splits").fetchall()}
+    tasks = []
+    for shard, by_table in sorted(missing.items()):
+        todo = {i: by_table[table] for i, table in wanted.items() if table in by_table}
+        final: Any = False
+        if plan.final in by_table:
+            final = True if by_table[plan.final] is None else by_table[plan.final]
+        source, size = about[shard]
+        tasks.append(MeasureTask(shard, source, files[shard], size, todo, final))
+    return tasks
+
+
+def _final_gate(recipe: Recipe) -> int | None:
+    """The last gate with a cleaner behind it: the final text of what it stops is not known."""
+    for i in reversed(range(len(recipe.steps))):
+        if recipe.steps[i].kind == GATE and any(s.kind == "cleaner" for s in recipe.steps[i:]):
+            return i
+    return None
+
+
+def _refuse_without_text(
+    con: duckdb.DuckDBPyConnection, recipe: Recipe, missing: dict[int, dict[str, Rows]], wanted: dict[int, str]
+) -> None:
+    kept = con.execute("SELECT 1 FROM settings WHERE name = 'keep_original' AND value = 'false'").fetchall()
+    if not kept:
+        return
+    tables = {table for by_table in missing.values() for table in by_table}
+    names = [recipe.steps[i].name for i, table in wanted.items() if table in tables] or ["the final text"]
+    raise UsageError(
+        f"{', '.join(names)} cannot be measured: this corpus was made with keep_original: false, so the text that "
+        "the step would see is gone; run the recipe into a new corpus"
+    )

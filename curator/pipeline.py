@@ -1,0 +1,358 @@
+"""One split -> one shard: the map side, a pure function of the recipe and the task.
+
+A *read* task reads a split from its source and runs every step, gate included. A *measure* task goes over a
+stored shard and measures what is missing of it: it starts from the text as read and replays the cleaners,
+so each step sees the text at its own place, as in a fresh run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+import xxhash
+
+from curator.deciding import decision_plan, final_table
+from curator.documents import Documents
+from curator.loading import Plugins
+from curator.measuring import StepRunner
+from curator.plugin import Part
+from curator.reading import document_schema, read_documents
+from curator.recipe import GATE, Recipe, StepSpec
+from curator.shards import Attempt
+
+FINAL_SIGNALS = {"n_chars": "UINTEGER", "n_words": "UINTEGER", "text_hash": "UUID"}
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """Read a split. `sample` keeps that share of the documents (by doc_key), `limit` so many of them."""
+
+    shard_id: int
+    source: str
+    parts: tuple[Part, ...]
+    size: int
+    ordinals: tuple[int, ...] = ()
+    sample: float | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class MeasureTask:
+    """Measure steps over a stored shard: for each step's index the rows to measure, None for all."""
+
+    shard_id: int
+    source: str
+    path: str
+    size: int
+    steps: Mapping[int, tuple[int, ...] | None]
+    final: tuple[int, ...] | bool = False
+
+
+@dataclass
+class _Tally:
+    seconds: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    quarantine: list[dict[str, Any]] = field(default_factory=list)
+
+    def time(self, name: str) -> _Clock:
+        return _Clock(self, name)
+
+
+class _Clock:
+    def __init__(self, tally: _Tally, name: str) -> None:
+        self.tally, self.name = tally, name
+
+    def __enter__(self) -> None:
+        self.start = time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.tally.seconds[self.name] += time.process_time() - self.start
+
+
+def make_worker(argument: tuple[str, str]) -> Callable[[ReadTask | MeasureTask], str]:
+    """What an engine calls once in each worker: (recipe as JSON, corpus folder) -> the task function."""
+    return Worker(Recipe.from_json(argument[0]), argument[1]).run
+
+
+class Worker:
+    """The recipe's plugins, built once in this process."""
+
+    def __init__(self, recipe: Recipe, corpus: str) -> None:
+        from curator.text import Chunks
+
+        self.recipe = recipe
+        self.corpus = corpus
+        self.plugins = Plugins(recipe.plugins)
+        self.chunks = Chunks(Path(corpus) / "cache" / "words")
+        self.final = final_table(recipe)
+        self._runners: dict[int, StepRunner] = {}
+        self._gates: dict[int, str] = {}
+        gates = [i for i, s in enumerate(recipe.steps) if s.kind == GATE]
+        self._last_gate = max(gates, default=-1)
+
+    def run(self, task: ReadTask | MeasureTask) -> str:
+        """Do one task and return the path of its sidecar."""
+        tally = _Tally()
+        attempt = Attempt(self.corpus, task.shard_id)
+        if isinstance(task, ReadTask):
+            self._read(task, attempt, tally)
+        else:
+            self._measure(task, attempt, tally)
+        if tally.quarantine:
+            attempt.write("pending/quarantine", _quarantine_frame(tally.quarantine))
+        with tally.time("write"):
+            files = attempt.close()
+        if isinstance(task, ReadTask):
+            columns = self._promoted(task.source)
+            measured = {s.table: s for s in self.recipe.steps if s.measures}
+            wanted = {**measured, self.final: None}
+        else:
+            columns = {}
+            wanted = {self.recipe.steps[i].table: self.recipe.steps[i] for i in task.steps}
+            wanted |= {self.final: None} if task.final is not False else {}
+        return attempt.finish(
+            {
+                "task": "read" if isinstance(task, ReadTask) else "measure",
+                "shard_id": task.shard_id,
+                "source": task.source,
+                "size": task.size,
+                "text": files.get("text"),
+                "columns": columns,
+                "quarantine": files.get("pending/quarantine", {}).get("path"),
+                "measures": {table: self._describe(table, step, files) for table, step in wanted.items()},
+                "seconds": dict(tally.seconds),
+                "counts": dict(tally.counts),
+            }
+        )
+
+    def _describe(self, table: str, step: StepSpec | None, files: Mapping[str, Any]) -> dict[str, Any]:
+        found = {"narrow": files.get(f"pending/{table}", {}).get("path"), "wide": files.get(table)}
+        if step is None:
+            return found | {
+                "signals": FINAL_SIGNALS, "wide_signals": [], "plugin": "final text", "version": "1",
+                "fingerprint": self.recipe.text_version, "options": {},
+            }
+        measured = {k: v for k, v in step.options.items() if k not in step.rule_options}
+        return found | {
+            "signals": step.signals, "wide_signals": list(step.wide_signals), "plugin": step.plugin,
+            "version": step.version, "fingerprint": step.fingerprint, "options": measured,
+        }
+
+    def _promoted(self, source: str) -> dict[str, str]:
+        used = next(s for s in self.recipe.sources if s.name == source)
+        return {n: t for n, t in self.recipe.column_types.items() if n in (used.options.get("columns") or {})}
+
+    # -- reading
+
+    def _read(self, task: ReadTask, attempt: Attempt, tally: _Tally) -> None:
+        used = next(s for s in self.recipe.sources if s.name == task.source)
+        source = used.build(self.plugins)
+        source.base = self.recipe.base
+        source.setup()
+        wanted = {i: None for i, s in enumerate(self.recipe.steps) if s.kind != GATE}
+        row = 0
+        for ordinal, frame in self._documents(source, task, tally):
+            frame = frame.with_columns(
+                doc_id=pl.int_range(row, row + frame.height, dtype=pl.UInt64) + (task.shard_id << 32),
+                part=pl.lit(ordinal, pl.UInt32),
+            )
+            row += frame.height
+            tally.counts["bytes"] += int(frame["text"].str.len_bytes().sum())
+            tally.counts["documents"] += frame.height
+            final = self._steps(frame, wanted, attempt, tally, gate=True, write_final=True)
+            if not self.recipe.keep_original:
+                frame = frame.join(final, on="doc_id", how="left", maintain_order="left")
+                frame = frame.with_columns(text=pl.coalesce("final", "text")).drop("final")
+            with tally.time("write"):
+                attempt.write("text", frame)
+
+    def _documents(self, source: Any, task: ReadTask, tally: _Tally) -> Iterator[tuple[int, pl.DataFrame]]:
+        seen: set[str] = set()
+        document_schema(source)
+        left = task.limit
+        for ordinal, part in zip(task.ordinals, task.parts, strict=True):
+            batches = read_documents(source, part, seen)
+            while True:
+                with tally.time("read"):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                frame, bad = batch
+                for q in bad:
+                    tally.quarantine.append(
+                        {"split_id": task.shard_id, "source": q.source, "uri": q.uri, "position": q.position,
+                         "reason": q.reason, "detail": q.detail}
+                    )
+                tally.counts["quarantined"] += len(bad)
+                if task.sample is not None:
+                    tally.counts["bytes_seen"] += int(frame["text"].str.len_bytes().sum() or 0)
+                    bound = f"{int(task.sample * 0xFFFFFFFF):08x}"
+                    frame = frame.filter(pl.col("doc_key").str.tail(8) <= bound)
+                if left is not None:
+                    frame = frame.head(left)
+                    left -= frame.height
+                if frame.height:
+                    yield ordinal, frame
+                if left == 0:
+                    return
+
+    # -- measuring what is stored
+
+    def _measure(self, task: MeasureTask, attempt: Attempt, tally: _Tally) -> None:
+        wanted = {i: None if rows is None else frozenset(rows) for i, rows in task.steps.items()}
+        final = None if task.final is True else frozenset(task.final or ())
+        everything = final is None or any(rows is None for rows in wanted.values())
+        rows = None if everything else frozenset[int]().union(final, *(r for r in wanted.values() if r is not None))
+        with pq.ParquetFile(Path(self.corpus) / task.path) as file:
+            for group in range(file.num_row_groups):
+                with tally.time("read"):
+                    frame = pl.DataFrame(pl.from_arrow(file.read_row_group(group)))
+                    if rows is not None:
+                        frame = frame.filter(_row_of("doc_id").is_in(list(rows)))
+                if frame.height:
+                    tally.counts["bytes"] += int(frame["text"].str.len_bytes().sum())
+                    self._steps(
+                        frame, wanted, attempt, tally, gate=False, write_final=task.final is not False, final_rows=final
+                    )
+
+    # -- steps
+
+    def _runner(self, at: int) -> StepRunner:
+        if at not in self._runners:
+            spec = self.recipe.steps[at]
+            self._runners[at] = StepRunner(spec.name, spec.build(self.plugins))
+        return self._runners[at]
+
+    def _steps(
+        self,
+        frame: pl.DataFrame,
+        wanted: Mapping[int, frozenset[int] | None],
+        attempt: Attempt,
+        tally: _Tally,
+        *,
+        gate: bool,
+        write_final: bool,
+        final_rows: frozenset[int] | None = None,
+    ) -> pl.DataFrame:
+        """Run the steps in order over one batch, write what they measure, and return (doc_id, final)."""
+        docs = Documents(frame, chunks=self.chunks)
+        left: list[pl.DataFrame] = []
+        read_later = {r.partition(".")[0] for i in wanted for r in self.recipe.steps[i].reads}
+        for i, spec in enumerate(self.recipe.steps):
+            if spec.kind == GATE:
+                if gate and len(docs):
+                    keep = self._passes_gate(i, docs)
+                    left += self._leave(docs, ~keep, i)
+                    docs = docs.take(keep)
+                continue
+            if not len(docs) or (i not in wanted and spec.kind != "cleaner" and spec.name not in read_later):
+                continue
+            subset = docs
+            rows = wanted.get(i)
+            if rows is not None and spec.kind != "cleaner":
+                subset = docs.take(docs.frame.select(_row_of("doc_id").is_in(list(rows))).to_series())
+            with tally.time(spec.name):
+                measured = self._runner(i).run(subset)
+            self._record_failures(measured.failed, spec.name, frame, tally)
+            if i in wanted and spec.measures:
+                stored = measured.rows
+                if rows is not None:
+                    stored = stored.filter(_row_of("doc_id").is_in(list(rows)))
+                with tally.time("write"):
+                    if spec.wide:
+                        attempt.write(spec.table, stored)
+                        stored = stored.select("doc_id")
+                    attempt.write(f"pending/{spec.table}", stored)
+            if measured.failed and spec.kind == "cleaner":
+                docs = docs.take(~docs.frame["doc_id"].is_in(list(measured.failed)))
+            if measured.texts is not None:
+                docs = docs.with_text(measured.texts)
+            if spec.measures and (i < self._last_gate or spec.name in read_later):
+                complete = docs.frame.select("doc_id").join(measured.rows, on="doc_id", how="left", maintain_order="left")
+                docs = docs.with_signals(spec.name, complete)
+        left.append(docs.frame.select("doc_id", "text"))
+        final = pl.concat(left).rename({"text": "final"})
+        if write_final:
+            self._write_final(frame, final, final_rows, attempt, tally)
+        return final
+
+    def _leave(self, docs: Documents, gone: pl.Series, at: int) -> list[pl.DataFrame]:
+        """Documents that a gate stops: their text is final unless a cleaner stands behind the gate."""
+        if any(s.kind == "cleaner" for s in self.recipe.steps[at:]):
+            return []
+        return [docs.frame.filter(gone).select("doc_id", "text")]
+
+    def _write_final(
+        self, frame: pl.DataFrame, final: pl.DataFrame, rows: frozenset[int] | None, attempt: Attempt, tally: _Tally
+    ) -> None:
+        with tally.time("final text"):
+            if rows is not None:
+                final = final.filter(_row_of("doc_id").is_in(list(rows)))
+            final = final.sort("doc_id")
+            docs = Documents(final.rename({"final": "text"}), chunks=self.chunks)
+            words = docs.words("whitespace")
+            attempt.write(
+                f"pending/{self.final}",
+                final.select(
+                    "doc_id",
+                    n_chars=pl.col("final").str.len_chars().cast(pl.UInt32),
+                    n_words=pl.Series(words.doc_offsets[1:] - words.doc_offsets[:-1]).cast(pl.UInt32),
+                    text_hash=pl.Series([xxhash.xxh3_128_hexdigest(t.encode()) for t in final["final"]], dtype=pl.String),
+                ),
+            )
+            changed = final.join(frame.select("doc_id", "text"), on="doc_id").filter(pl.col("final") != pl.col("text"))
+            if changed.height and self.recipe.keep_original:
+                attempt.write(self.final, changed.select("doc_id", text="final"))
+
+    def _passes_gate(self, at: int, docs: Documents) -> pl.Series:
+        """Which documents no rule before the gate drops: the same SQL as in the catalog."""
+        import duckdb
+
+        with duckdb.connect(config={"threads": 1, "python_enable_replacements": False}) as con:
+            con.register("d", docs.frame.drop("text").with_row_index("batch_row").to_arrow())
+            joins = "d"
+            for i, spec in enumerate(self.recipe.steps[:at]):
+                if spec.name in docs.signals:
+                    con.register(f"s{i}", docs.signals[spec.name].to_arrow())
+                    joins += f" LEFT JOIN s{i} ON s{i}.doc_id = d.doc_id"
+            if at not in self._gates:
+                plan = decision_plan(self.recipe)
+                rules = [r.sql for step in plan.steps[:at] for r in step.rules]
+                self._gates[at] = " OR ".join(f"coalesce({sql}, false)" for sql in rules) or "false"
+            passed = con.sql(f"SELECT NOT ({self._gates[at]}) AS keep FROM {joins} ORDER BY batch_row").pl()
+        return passed["keep"]
+
+    def _record_failures(
+        self, failed: Mapping[int, tuple[str, str]], step: str, frame: pl.DataFrame, tally: _Tally
+    ) -> None:
+        for doc_id, (reason, detail) in failed.items():
+            tally.quarantine.append(
+                {"split_id": doc_id >> 32, "step": step, "doc_id": doc_id, "reason": reason, "detail": detail}
+            )
+            tally.counts["failed"] += 1
+
+
+def _row_of(column: str) -> pl.Expr:
+    """The row number in a doc_id."""
+    return pl.col(column) & 0xFFFFFFFF
+
+
+def _quarantine_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    strings = ("source", "uri", "position", "step", "reason", "detail")
+    return pl.DataFrame(
+        rows, schema={"split_id": pl.UInt32, **dict.fromkeys(strings, pl.String), "doc_id": pl.UInt64}
+    )
+
+
+def threads_of_a_worker() -> dict[str, str]:
+    """Environment of a worker: one thread each, for every library that would take more."""
+    names = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_IO_THREADS")
+    return {name: "1" for name in names if name not in os.environ}

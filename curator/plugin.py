@@ -1,0 +1,278 @@
+"""What a plugin author subclasses.
+
+A plugin is a class (or, for the simplest, a function: see `curator.registry`) whose annotated attributes
+are its options, checked when the recipe is loaded:
+
+    class ShortLines(Filter):
+        min_chars: float = 20.0
+
+An option that a rule names (`$min_chars`) is a *rule option*: `curator decide` changes it without
+measuring, so reading it while measuring is an error. Every other option is a *measure option* and enters
+the fingerprint of what the step stores. Attributes annotated `ClassVar`, or not annotated, are no options.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+if typing.TYPE_CHECKING:
+    import polars as pl
+
+    from curator.documents import Documents
+
+PARAMETER = re.compile(r"\$([A-Za-z_]\w*)")
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a plugin: `default` is `REQUIRED` where the user must give it."""
+
+    name: str
+    type: Any
+    default: Any = REQUIRED
+    help: str = ""
+
+    @property
+    def type_name(self) -> str:
+        return self.type.__name__ if isinstance(self.type, type) else str(self.type).replace("typing.", "")
+
+
+class _RuleOption:
+    """Stands where a rule option would be, so that measuring cannot read it unnoticed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, plugin: Any, owner: type | None = None) -> Any:
+        raise AttributeError(
+            f"option {self.name!r} is used in a rule, so measuring must not read it: "
+            "`curator decide --set` would change the rule and leave the measure as it was"
+        )
+
+
+class Plugin:
+    """Base of every class plugin.
+
+    `name` defaults to the class name in snake_case. `version` is raised by the author whenever the same
+    input would give another output; a drop-in file that declares none is versioned by its content.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[str | int | None] = None
+    #: what a worker needs: {"gpus": 1}, {"memory": "4GB"}, {"workers": 1}
+    resources: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, **options: Any) -> None:
+        known = self.options()
+        for option in known.values():
+            if option.name in options:
+                setattr(self, option.name, options.pop(option.name))
+            elif option.default is REQUIRED:
+                raise TypeError(f"{type(self).__name__} needs the option {option.name!r}")
+        if options:
+            raise TypeError(f"{type(self).__name__} has no option {next(iter(options))!r}")
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """The options by name, those of the base class first."""
+        found: dict[str, Option] = {}
+        for klass in reversed(cls.__mro__):
+            own = inspect.get_annotations(klass)
+            if not own:
+                continue
+            hints = typing.get_type_hints(klass, include_extras=True)
+            for name in own:
+                hint = hints[name]
+                if name.startswith("_") or typing.get_origin(hint) is ClassVar or hint is ClassVar:
+                    continue
+                help_text = ""
+                if typing.get_origin(hint) is typing.Annotated:
+                    hint, *extras = typing.get_args(hint)
+                    help_text = next((e for e in extras if isinstance(e, str)), "")
+                found[name] = Option(name, hint, inspect.getattr_static(cls, name, REQUIRED), help_text)
+        return found
+
+    def setup(self) -> None:
+        """Called once in every worker before the first batch: load models here."""
+
+    def versions(self) -> Mapping[str, str]:
+        """What else decides the result, for the fingerprint: hashes of models, versions of libraries."""
+        words = getattr(self, "words", None)
+        if isinstance(words, str):
+            from curator.text import tokenizer_version
+
+            return {"words": tokenizer_version(words)}
+        return {}
+
+
+class Step(Plugin):
+    """A step over documents: it measures `signals`, and its `rules` say over them what is dropped.
+
+    `signals` is a mapping (or a method that returns one, when it needs a measure option) from name to
+    either a row-wise Polars expression over the columns of `Documents.frame`, or a type (`float`, `int`,
+    `bool`, `str`, or a Polars data type) of what `measure` returns.
+    `rules` is a mapping (or a method) from the rule's name to a SQL expression; true drops the document,
+    NULL never does. Bare names are the step's own signals; `step.signal`, `documents.column` and `$option`
+    are the only others.
+    """
+
+    signals: ClassVar[Any] = {}
+    rules: ClassVar[Any] = {}
+    #: earlier signals that `measure` reads, as ("language.language", …)
+    reads: ClassVar[Sequence[str]] = ()
+    #: columns of `documents` that this step's signals fill, as {"language": "language"}
+    documents: ClassVar[Mapping[str, str]] = {}
+
+    def measure(self, docs: Documents) -> Mapping[str, Any]:
+        """Measure a batch: every declared signal as an array of `len(docs)`; None is "undefined"."""
+        raise NotImplementedError(f"{type(self).__name__} declares signals by type, so it needs measure()")
+
+    def declared_signals(self) -> dict[str, Any]:
+        return dict(self.signals() if callable(self.signals) else self.signals)
+
+    def declared_rules(self) -> dict[str, str]:
+        return dict(self.rules() if callable(self.rules) else self.rules)
+
+    def rule_options(self) -> dict[str, Option]:
+        """The options that some rule names."""
+        used = {name for sql in self.declared_rules().values() for name in PARAMETER.findall(sql)}
+        return {name: option for name, option in self.options().items() if name in used}
+
+    def for_measuring(self) -> Step:
+        """The same step with its rule options out of reach."""
+        rule_options = self.rule_options()
+        if not rule_options:
+            return self
+        guarded = type(type(self).__name__, (type(self),), {n: _RuleOption(n) for n in rule_options})
+        twin = object.__new__(guarded)
+        twin.__dict__.update({k: v for k, v in self.__dict__.items() if k not in rule_options})
+        return typing.cast(Step, twin)
+
+
+class Filter(Step):
+    """Measures documents and drops by rules; never changes text."""
+
+
+class Classifier(Step):
+    """Measures `label` and `score`, and may have rules over them."""
+
+    signals: ClassVar[Any] = {"label": str, "score": float}
+
+
+class Cleaner(Step):
+    """Rewrites text; the text as read stays stored beside it.
+
+    `clean` returns the new texts (None leaves a text as it is), or (texts, signals) when the cleaner also
+    measures what it did.
+    """
+
+    def clean(self, docs: Documents) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} needs clean()")
+
+
+class Dedup(Step):
+    """Finds copies. The map side is `measure`; clusters and the kept copy are the catalog's.
+
+    Exactly one of the two says which documents are copies, over the step's own signals:
+
+    - `group`: name of a signal; documents with equal values are one cluster;
+    - `band_keys`: name of a BIGINT[] signal; documents that share a key are linked, and `signature` names
+      the uint32 signature (BLOB) whose equal positions estimate the Jaccard similarity of the link.
+
+    `wide` signals are stored in shard files instead of the catalog. `within` limits copies to equal values
+    of a column of `documents`. `keep` elects: `first` (source's rank in the recipe, then source_key, then
+    content_hash), `longest`, or a SQL expression whose largest value is kept, as `gopher_quality.n_words`.
+    """
+
+    group: ClassVar[str | None] = None
+    band_keys: ClassVar[str | None] = None
+    signature: ClassVar[str | None] = None
+    wide: ClassVar[bool] = False
+
+    keep: str = "first"
+    within: str | None = None
+    reelect: bool = False
+
+    def rule_options(self) -> dict[str, Option]:
+        deciding = {"keep", "within", "reelect", "min_similarity"}
+        return {n: o for n, o in self.options().items() if n in deciding} | super().rule_options()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a source that one task can read by itself.
+
+    `start` and `stop` are in units of the source's choice (bytes of the decompressed file, row groups,
+    keys). `signature` changes when the content does. `size` is the expected bytes of text, for packing.
+    """
+
+    uri: str
+    start: int | None = None
+    stop: int | None = None
+    signature: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A record that cannot be read: it goes to `quarantine` and the run goes on."""
+
+    position: str
+    reason: str
+    detail: str = ""
+
+
+class Source(Plugin):
+    """Reads documents. `parts` says what there is, `read` yields the records of one part.
+
+    A record is a dict; the host maps its fields to the columns of `documents` by the options below and
+    puts all others into `metadata`. A record may carry `"#position"`, the place in the part to name in
+    messages; without it records are counted from 0.
+    """
+
+    #: how the source is called in the catalog; the plugin's name unless given
+    name: str = ""  # type: ignore[misc]  # an option here, a class constant elsewhere
+    text: str = "text"
+    id: str | None = None
+    url: str = "url"
+    title: str = "title"
+    published: str = "published"
+    retrieved: str = "retrieved"
+    license: str | None = None
+    license_field: str = "license"
+    declared_domain: str | None = None
+    domain_field: str | None = None
+    columns: dict[str, str] = {}  # noqa: RUF012  # an option's default, never changed
+    max_chars: int = 20_000_000
+
+    #: folder that relative paths start from: the recipe's
+    base: ClassVar[str] = "."
+
+    def parts(self) -> Iterator[Part]:
+        """What there is to read now, in a stable order. Raises UsageError where there is nothing."""
+        raise NotImplementedError(f"{type(self).__name__} needs parts()")
+
+    def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
+        """The records of one part, in order. Raise `SourceChanged` where it is not what was planned."""
+        raise NotImplementedError(f"{type(self).__name__} needs read()")
+
+    def key_of(self, part: Part, position: str) -> str:
+        """The source_key of a record that has no id of its own."""
+        return f"{part.uri}#{position}"
+
+
+class Exporter(Plugin):
+    """Writes chosen documents to a folder in one format: `write` gets frames of documents in order."""
+
+    def write(self, frames: Iterator[pl.DataFrame], folder: str) -> list[str]:
+        """Write the frames and return the paths of the files, relative to `folder`."""
+        raise NotImplementedError(f"{type(self).__name__} needs write()")
+
+
+Register = Callable[..., None]

@@ -1,0 +1,326 @@
+"""plan -> map -> commit -> corpus steps -> decide; what was done before is not done again.
+
+The coordinator is the only writer. Workers write files; finished shards queue as files with a sidecar, and
+the coordinator registers all that lie ready in one transaction, at most once a second. It never waits for
+the catalog while workers could work: a reader that holds the file costs nothing but a named warning.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from curator_catalog import Catalog, CatalogBusy, CatalogError
+from curator_catalog import commits, decisions
+from filelock import FileLock, Timeout
+
+from curator.deciding import decision_plan, final_table
+from curator.engines import Engine
+from curator.errors import CuratorError, GuardError
+from curator.loading import Plugins
+from curator.missing import measure_tasks
+from curator.pipeline import FINAL_SIGNALS, MeasureTask, ReadTask, make_worker
+from curator.planning import Changes, current_parts, plan_splits, read_tasks
+from curator.recipe import Recipe
+from curator.summary import Funnel, check_guards, funnel
+
+COMMIT_EVERY = 1.0
+
+
+class Progress(Protocol):
+    """What a run tells while it goes on; the command line draws it."""
+
+    def stage(self, title: str, total_bytes: int) -> None: ...
+    def advance(self, size: int, documents: int) -> None: ...
+    def note(self, message: str) -> None: ...
+
+
+class Quiet:
+    """No progress display."""
+
+    def stage(self, title: str, total_bytes: int) -> None:
+        """Nothing to draw."""
+
+    def advance(self, size: int, documents: int) -> None:
+        """Nothing to draw."""
+
+    def note(self, message: str) -> None:
+        """Nothing to draw."""
+
+
+@dataclass
+class Report:
+    """What a run did."""
+
+    run_id: int
+    corpus: Path
+    changes: Changes
+    funnel: Funnel
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
+    wall: float = 0.0
+    failed: list[str] = field(default_factory=list)
+
+
+def run(
+    recipe: Recipe,
+    engine: Engine,
+    progress: Progress | None = None,
+    *,
+    corpus: str | Path | None = None,
+    sample: float | None = None,
+    limit: int | None = None,
+    prune: bool = False,
+) -> Report:
+    """Do everything that is missing of a recipe. Raises CuratorError; GuardError before decisions change."""
+    started = time.monotonic()
+    coordinator = _Coordinator(recipe, engine, progress or Quiet(), Path(corpus or recipe.corpus))
+    parts = current_parts(recipe)
+    try:
+        with coordinator.alone():
+            report = coordinator.run(parts, sample, limit, prune)
+    except CatalogError as error:
+        raise CuratorError(str(error)) from error
+    report.wall = time.monotonic() - started
+    return report
+
+
+class _Coordinator:
+    def __init__(self, recipe: Recipe, engine: Engine, progress: Progress, folder: Path) -> None:
+        self.recipe = recipe
+        self.engine = engine
+        self.progress = progress
+        self.catalog = Catalog(folder)
+        self.folder = self.catalog.folder
+        self.plan = decision_plan(recipe)
+        self.plugins = Plugins(recipe.plugins)
+        for used in (*recipe.sources, *recipe.steps):
+            if used.ref:
+                self.plugins.by_ref(used.ref, used.kind, used.plugin)
+        self.counts: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+        self.failed: list[str] = []
+        self.run_id = 0
+        self._waiting = False
+        self._last_commit = 0.0
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One coordinator a corpus: a second run would plan the same work."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "run.lock")
+        try:
+            with lock.acquire(timeout=0):
+                yield
+        except Timeout:
+            raise CuratorError(f"another curator run is at work on {self.folder}; wait for it, or stop it") from None
+
+    def run(self, parts: dict[str, Any], sample: float | None, limit: int | None, prune: bool) -> Report:
+        self.catalog.create()
+        self._commit(wait=600.0)
+        self._sweep()
+        with self.catalog.write(wait=600.0) as con:
+            changes = plan_splits(con, self.recipe, parts, prune=prune)
+            self._ensure_measures(con)
+            tasks = read_tasks(con, self.recipe)
+            self.run_id = self._start(con)
+        for source, uris in changes.vanished.items():
+            kept = "their documents are taken out" if prune else "their documents are kept (--prune takes them out)"
+            self.progress.note(f"source {source}: {len(uris)} vanished, as {uris[0]}; {kept}")
+        if limit is not None:
+            first = {t.source: t for t in reversed(tasks)}
+            tasks = [replace(t, limit=limit) for t in tasks if first[t.source] is t]
+        if sample is not None:
+            tasks = [replace(t, sample=sample) for t in tasks]
+        self.plugins.hook.run_started(run={**self._about(), "splits": len(tasks)})
+        self._map("reading and measuring", tasks)
+        with self.catalog.write(wait=600.0) as con:
+            replaced = commits.supersede_keys(con)
+        if replaced:
+            self.progress.note(f"{replaced} documents were replaced by newer ones of the same source_key")
+        self._measure_missing()
+        result = self._decide()
+        self.plugins.hook.run_finished(run={**self._about(), "counts": result.counts})
+        return Report(self.run_id, self.folder, changes, result, self.counts, self.seconds, failed=self.failed)
+
+    # -- map and commit
+
+    def _map(self, title: str, tasks: list[ReadTask] | list[MeasureTask]) -> None:
+        if not tasks:
+            return
+        self.progress.stage(title, sum(t.size for t in tasks))
+        argument = (self.recipe.to_json(), str(self.folder))
+        for outcome in self.engine.map(make_worker, argument, tasks):
+            if outcome is not None and outcome.error is not None:
+                if outcome.fatal:
+                    self._commit(wait=600.0)
+                    raise CuratorError(outcome.error)
+                self._fail(outcome.task, outcome.error)
+            elif outcome is not None:
+                counts = commits.Sidecar.read(Path(outcome.result)).content["counts"]
+                self.progress.advance(outcome.task.size, counts.get("documents", 0))
+            if time.monotonic() - self._last_commit >= COMMIT_EVERY:
+                self._commit(wait=0.0)
+        self._commit(wait=3600.0)
+
+    def _fail(self, task: ReadTask | MeasureTask, error: str) -> None:
+        what = f"split {task.shard_id} of {task.source}: {error}"
+        self.failed.append(what)
+        self.progress.note(f"failed, to be tried again by the next run: {what}")
+        if isinstance(task, ReadTask):
+            with self.catalog.write(wait=600.0) as con:
+                con.execute("UPDATE splits SET state = 'failed', error = ? WHERE split_id = ?", [error, task.shard_id])
+
+    def _commit(self, wait: float) -> None:
+        """Register what lies ready; with `wait` 0, not now if somebody holds the catalog."""
+        self._last_commit = time.monotonic()
+        sidecars = commits.pending(self.folder)
+        if not sidecars:
+            return
+        try:
+            with self.catalog.write(wait=min(wait, 5.0)) as con:
+                registered = commits.commit(con, self.folder, sidecars, self.run_id)
+        except CatalogBusy as busy:
+            if not self._waiting:
+                self.progress.note(f"{busy}; {len(sidecars)} shards wait to be registered, the work goes on")
+                self._waiting = True
+            if wait > 5.0:
+                return self._commit(wait - 5.0)
+            if wait:
+                raise
+            return
+        self._waiting = False
+        for sidecar in sidecars:
+            content = sidecar.content
+            counted = sidecar in registered
+            if counted:
+                self.counts.update(content["counts"])
+                self.seconds.update(content["seconds"])
+                self.plugins.hook.shard_committed(
+                    shard={"shard_id": content["shard_id"], "source": content["source"],
+                           "documents": content["counts"].get("documents", 0), "bytes": content["counts"].get("bytes", 0)}
+                )
+            for path in (*sidecar.scratch_files, *(() if counted else sidecar.kept_files)):
+                (self.folder / path).unlink(missing_ok=True)
+            sidecar.path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Delete what no transaction registered: the files of interrupted attempts."""
+        with self.catalog.read(wait=600.0) as con:
+            registered = {p for (p,) in con.execute("SELECT path FROM shards").fetchall()}
+        for path in (self.folder / "shards").rglob("*"):
+            if path.is_file() and str(path.relative_to(self.folder)) not in registered:
+                path.unlink(missing_ok=True)
+
+    # -- what is missing
+
+    def _ensure_measures(self, con: Any) -> None:
+        for step in self.recipe.steps:
+            if step.measures:
+                commits.ensure_measure(
+                    con, step.table,
+                    {"signals": step.signals, "wide_signals": step.wide_signals, "plugin": step.plugin, "version": step.version,
+                     "fingerprint": step.fingerprint,
+                     "options": {k: v for k, v in step.options.items() if k not in step.rule_options}},
+                )
+        commits.ensure_measure(
+            con, final_table(self.recipe),
+            {"signals": FINAL_SIGNALS, "wide_signals": (), "plugin": "final text", "version": "1",
+             "fingerprint": self.recipe.text_version, "options": {}},
+        )
+        if not self.recipe.keep_original and self.recipe.cleaners:
+            con.execute("INSERT OR REPLACE INTO store.settings VALUES ('keep_original', 'false')")
+
+    def _measure_missing(self) -> None:
+        """A round for each stretch between gates, since a gate needs what stands before it measured."""
+        gates = [i for i, s in enumerate(self.recipe.steps) if s.kind == "gate"]
+        starts = [0, *(g + 1 for g in gates)]
+        for start, stop in zip(starts, [*gates, len(self.recipe.steps)], strict=True):
+            with self.catalog.scratch(wait=600.0) as con:
+                tasks = measure_tasks(con, self.recipe, self.plan, range(start, stop), last=stop == len(self.recipe.steps))
+            self._map("measuring what is missing", tasks)
+
+    # -- decisions
+
+    def _decide(self) -> Funnel:
+        derive_edges(self.catalog, self.plan, self.progress)
+        with self._results() as files:
+            with self.catalog.scratch(wait=600.0) as con:
+                decisions.decide(con, self.plan, self.folder)
+                result = funnel(con, self.plan)
+                stopped = check_guards(con, self.plan)
+                decisions.export(con, self.plan, files)
+            if stopped:
+                self._finish("stopped", result)
+                raise GuardError(stopped)
+            with self.catalog.write(wait=600.0) as con:
+                decisions.write(con, self.plan, files, self.folder)
+        self._finish("done", result)
+        return result
+
+    @contextmanager
+    def _results(self) -> Iterator[Path]:
+        with scratch_files(self.folder) as files:
+            yield files
+
+    def _about(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "recipe": self.recipe.name, "corpus": str(self.folder)}
+
+    def _start(self, con: Any) -> int:
+        row = con.execute("SELECT coalesce(max(run_id) + 1, 1) FROM runs").fetchall()
+        con.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, current_timestamp::TIMESTAMP, NULL, 'running', NULL, NULL)",
+            [row[0][0], self.recipe.name, self.recipe.to_json(), json.dumps(versions())],
+        )
+        return int(row[0][0])
+
+    def _finish(self, state: str, result: Funnel) -> None:
+        with self.catalog.write(wait=600.0) as con:
+            con.execute(
+                "UPDATE runs SET finished = current_timestamp::TIMESTAMP, state = ?, counts = ?, seconds = ? WHERE run_id = ?",
+                [state, json.dumps({**self.counts, **result.counts}), json.dumps(self.seconds), self.run_id],
+            )
+
+
+@contextmanager
+def scratch_files(folder: Path) -> Iterator[Path]:
+    """A folder for results on their way into the catalog."""
+    files = folder / "cache" / f"deciding-{time.time_ns()}"
+    files.mkdir(parents=True)
+    try:
+        yield files
+    finally:
+        shutil.rmtree(files, ignore_errors=True)
+
+
+def derive_edges(catalog: Catalog, plan: decisions.DecisionPlan, progress: Progress) -> None:
+    """Derive and store the edges that are missing or stale."""
+    with scratch_files(catalog.folder) as files:
+        with catalog.scratch(wait=600.0) as con:
+            found = decisions.derive_missing_edges(con, plan, catalog.folder)
+            if not found:
+                return
+            decisions.export_edges(con, files)
+        with catalog.write(wait=600.0) as con:
+            decisions.write_edges(con, plan, found, files)
+    for name, summary in found.items():
+        progress.note(
+            f"{name.partition('_')[0]}: {summary.edges:,} edges between {summary.groups:,} distinct signatures"
+            + (f", {summary.truncated_buckets:,} truncated buckets" if summary.truncated_buckets else "")
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result may depend on."""
+    from importlib.metadata import version
+    from platform import python_version
+
+    names = ("corpus-curator", "duckdb", "polars", "pyarrow", "numba", "datasketch", "ftfy", "fasttext-community")
+    return {"python": python_version(), **{name: version(name) for name in names}}
