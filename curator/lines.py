@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 from curator.files import MIB, open_raw, signature, size_of
 from curator.plugin import Part, Rejected
 
-PIECE = MIB  #: bytes in a piece, at least
+PIECE = MIB // 4  #: bytes in a piece, at least
 FED = 8 << 10  #: compressed bytes at a time: even a bomb makes no more than 256 MiB of them
 PART = 64 * MIB  #: decompressed bytes of a part
 MAX_PARTS = 16  #: of a compressed file
@@ -44,6 +44,13 @@ MAGIC = {
     b"\xfd7zXZ\0": "xz",
     b"\x04\x22\x4d\x18": "lz4",
 }
+DECOMPRESSORS = (
+    "isal",
+    "igzip_lib",
+    "zstd",
+    "zstandard",
+    "pyarrow",
+)  # modules of errors without a common base
 SKIPPABLE_FRAME = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # how pzstd and seekable zstd files begin
 
 
@@ -68,10 +75,7 @@ def decompressed(uri: str, at: int = 0) -> Iterator[bytes]:
         if kind is None:
             yield from iter(lambda: file.read(PIECE), b"")
             return
-        for piece in _gathered(_decompressed(file, kind)):
-            if at < len(piece):
-                yield piece[at:]
-            at = max(at - len(piece), 0)
+        yield from _gathered(_after(at, _decompressed(file, kind)))
 
 
 def _decompressed(file: BinaryIO, kind: str) -> Iterator[bytes]:
@@ -107,6 +111,13 @@ def _frame(kind: str) -> Any:
     return bz2.BZ2Decompressor() if kind == "bz2" else lzma.LZMADecompressor()
 
 
+def _after(at: int, outputs: Iterator[bytes]) -> Iterator[bytes]:
+    for output in outputs:
+        if at < len(output):
+            yield output[at:]
+        at = max(at - len(output), 0)
+
+
 def _gathered(outputs: Iterator[bytes]) -> Iterator[bytes]:
     """The same in pieces of at least PIECE, and damage as DamagedFile after the last."""
     held: list[bytes] = []
@@ -133,14 +144,8 @@ def _is_damage(error: Exception) -> bool:
     """Whether the content is to blame, and not the disk or network, which may be tried again."""
     if isinstance(error, OSError):
         return error.errno is None and type(error) is OSError
-    decompressor = type(error).__module__.partition(".")[0] in (
-        "isal",
-        "zlib",
-        "zstd",
-        "zstandard",
-        "pyarrow",
-    )
-    return decompressor or isinstance(error, EOFError | zlib.error | lzma.LZMAError)
+    module = type(error).__module__.partition(".")[0]
+    return module in DECOMPRESSORS or isinstance(error, EOFError | zlib.error | lzma.LZMAError)
 
 
 def line_parts(uri: str) -> Iterator[Part]:

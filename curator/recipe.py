@@ -273,7 +273,10 @@ class _Loading:
             if any(s.name == step.name for s in steps):
                 raise self.error(f"two steps are called {step.name!r}; name the second with as:", ("steps", i))
             steps.append(step)
-        corpus = self.model.corpus
+        try:
+            corpus = str(expand_variables(self.model.corpus))
+        except UsageError as error:
+            raise self.error(str(error), ("corpus",)) from None
         recipe = Recipe(
             name=self.model.name,
             file=str(Path(self.file).resolve()),

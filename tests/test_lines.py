@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import lzma
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 import curator.lines
 from curator import Rejected
-from curator.lines import decompressed, line_parts, lines
+from curator.lines import compression, decompressed, line_parts, lines
 
 
 def lz4(content: bytes) -> bytes:
@@ -24,7 +25,7 @@ def lz4(content: bytes) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.CompressedOutputStream(sink, "lz4") as stream:
         stream.write(content)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
@@ -85,7 +86,7 @@ def test_zstd_with_a_skippable_frame_and_a_long_window(tmp_path: Path) -> None:
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    content=st.lists(st.binary(max_size=12)).map(b"\n".join),
+    content=st.lists(st.binary(max_size=12)).map(b"\n".join).filter(lambda content: not compression(content)),
     cuts=st.sets(st.integers(1, 80)),
     compressed=st.booleans(),
     piece=st.integers(1, 9),
@@ -105,11 +106,7 @@ def test_any_cutting_gives_the_same_lines(
         if not expected[-1][1]:
             expected.pop()  # the end of the file is no line
         edges: list[int | None] = [0, *sorted(cuts), None]
-        found = [
-            line
-            for start, stop in zip(edges, edges[1:], strict=False)
-            for line in lines(uri, start or 0, stop)
-        ]
+        found = [line for start, stop in itertools.pairwise(edges) for line in lines(uri, start or 0, stop)]
         assert found == expected
 
 
@@ -137,11 +134,12 @@ def test_parts_cover_the_file(tmp_path: Path, kind: str, monkeypatch: pytest.Mon
         monkeypatch.setattr(curator.lines, name, size)
     uri = write(tmp_path, COMPRESS[kind](TEXT))
     parts = list(line_parts(uri))
-    assert len(parts) == 1 if kind in ("bz2", "xz") else 5 < len(parts)
+    whole = kind in ("bz2", "xz")
+    assert len(parts) == 1 if whole else len(parts) > 5
     assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
     assert parts[0].start == 0
     assert parts[-1].stop is None
-    assert 0.5 < sum(part.size for part in parts) / len(TEXT) < 2 or kind in ("bz2", "xz")
+    assert whole or 0.3 < sum(part.size for part in parts) / len(TEXT) < 2
     found = [line for part in parts for line in lines(uri, part.start or 0, part.stop)]
     assert found == list(lines(uri))
 

@@ -1,0 +1,66 @@
+"""The command line: parsing and printing only. Heavy modules are imported inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from curator import __version__
+from curator.cli import check, decide, plugins, query, run
+from curator.cli.output import errors
+
+
+class _Commands(TyperGroup):
+    """Our commands and those of entry-point group `curator.commands`, loaded when called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(p.name for p in entry_points(group="curator.commands"))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            for point in entry_points(group="curator.commands", name=cmd_name):
+                loaded = point.load()
+                return typer.main.get_command(loaded) if isinstance(loaded, typer.Typer) else loaded
+        return found
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turn raw text into a corpus you can trust: measure once, decide in SQL.",
+)
+app.command("run")(run.run)
+app.command("status")(query.status)
+app.command("sql")(query.sql)
+app.command("why")(query.why)
+app.command("decide")(decide.decide)
+app.command("check")(check.check)
+app.command("init")(run.init)
+app.command("plugins")(plugins.plugins)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"curator {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Turn raw text into a corpus you can trust: measure once, decide in SQL."""
+
+
+def main() -> None:
+    """The console script: exit codes 0 done, 1 failed, 2 wrong usage, 3 stopped by a guard."""
+    with errors():
+        app()
+    sys.exit(0)

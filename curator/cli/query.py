@@ -1,0 +1,177 @@
+"""`curator sql`, `curator why` and `curator status`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from curator.cli.output import CorpusOption, JsonOption, as_json, console, count, table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+def sql(
+    query: str = typer.Argument(..., help="One SELECT; - reads it from standard input."),
+    corpus: Path = CorpusOption,
+    format: Format = typer.Option(None, help="table (the default), or that of the -o file's name."),
+    output: Path = typer.Option(None, "-o", "--output", help="Write the result to this file."),
+    rows: int = typer.Option(40, help="Rows that a table shows; 0 shows all."),
+) -> None:
+    """Ask the catalog in SQL; read-only.
+
+    Example: curator sql "SELECT domain, count(*), sum(n_words) FROM documents WHERE kept GROUP BY ALL"
+    """
+    from curator.corpus import Corpus
+
+    result = Corpus.existing(corpus).sql(sys.stdin.read() if query == "-" else query).arrow()
+    chosen = format or _format_of(output)
+    if output is None and chosen is Format.table:
+        return _show(result, rows)
+    _write(result, chosen, output)
+
+
+def _format_of(output: Path | None) -> Format:
+    from curator.errors import UsageError
+
+    if output is None:
+        return Format.table
+    suffix = output.suffix.lstrip(".")
+    if suffix not in list(Format):
+        raise UsageError(f"-o {output}: name the file .csv, .json, .jsonl or .parquet, or give --format")
+    return Format(suffix)
+
+
+def _show(result: pa.Table, limit: int) -> None:
+    shown = result if limit == 0 else result.slice(0, limit)
+    numbers = [f.name for f in result.schema if str(f.type).startswith(("int", "uint", "float", "double", "decimal"))]
+    columns = [column.to_pylist() for column in shown.columns]
+    table("", result.column_names, ([_cell(v) for v in row] for row in zip(*columns, strict=True)), right=numbers)
+    if shown.num_rows < result.num_rows:
+        console(stderr=True).print(f"{shown.num_rows} of {result.num_rows:,} rows; --rows 0 shows all, -o writes them")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _write(result: pa.Table, chosen: Format, output: Path | None) -> None:
+    import polars as pl
+
+    frame = pl.from_arrow(result)
+    assert isinstance(frame, pl.DataFrame)
+    nested = [n for n, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Struct)]
+    target: Any = output or sys.stdout.buffer
+    if chosen is Format.table:
+        with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
+            file.write(str(frame))
+    elif chosen is Format.csv:
+        frame.with_columns(pl.col(n).map_elements(str, pl.String) for n in nested).write_csv(target)
+    elif chosen is Format.json:
+        frame.write_json(target)
+    elif chosen is Format.jsonl:
+        frame.write_ndjson(target)
+    else:
+        frame.write_parquet(target)
+
+
+def status(corpus: Path = CorpusOption, json: bool = JsonOption) -> None:
+    """What is done, left, pending and quarantined.
+
+    Example: curator status -c ./corpus
+    """
+    from curator.corpus import Corpus
+
+    opened = Corpus.existing(corpus)
+    sources = opened.sql(
+        "SELECT s.source, count(*) FILTER (state = 'done') AS done, count(*) FILTER (state = 'planned') AS planned, "
+        "count(*) FILTER (state = 'failed') AS failed, any_value(documents) AS documents, any_value(kept) AS kept, "
+        "any_value(pending) AS pending FROM splits s LEFT JOIN (SELECT source, count(*) AS documents, "
+        "count(*) FILTER (decision = 'kept') AS kept, count(*) FILTER (decision IS NULL OR decision = 'pending') AS pending "
+        "FROM documents GROUP BY source) USING (source) WHERE state <> 'superseded' GROUP BY s.source ORDER BY s.source"
+    ).dicts()
+    quarantine = opened.sql(
+        "SELECT source, coalesce(step, 'reading') AS step, reason, count(*) AS records FROM quarantine GROUP BY ALL ORDER BY ALL"
+    ).dicts()
+    runs = opened.sql(
+        "SELECT run_id, recipe, state, started, finished FROM runs ORDER BY run_id DESC LIMIT 5"
+    ).dicts()
+    gone = opened.sql("SELECT source, uri FROM parts WHERE state = 'vanished' ORDER BY ALL").dicts()
+    if json:
+        return as_json({"sources": sources, "quarantine": quarantine, "runs": runs, "vanished": gone})
+    names = ("done", "planned", "failed", "documents", "kept", "pending")
+    table("", ("source", *(f"splits {n}" if n in names[:3] else n for n in names)),
+          [[s["source"], *(count(s[n] or 0) for n in names)] for s in sources],
+          right=("splits done", "splits planned", "splits failed", *names))
+    if quarantine:
+        table("quarantine", ("source", "step", "reason", "records"),
+              [[q["source"] or "", q["step"], q["reason"], count(q["records"])] for q in quarantine], right=("records",))
+    if gone:
+        table("vanished files", ("source", "file"), [[g["source"], g["uri"]] for g in gone])
+    table("runs", ("run", "recipe", "state", "started", "finished"),
+          [[r["run_id"], r["recipe"], r["state"], f"{r['started']:%Y-%m-%d %H:%M:%S}",
+            f"{r['finished']:%Y-%m-%d %H:%M:%S}" if r["finished"] else ""] for r in runs], right=("run",))
+
+
+def why(
+    doc: str = typer.Argument(..., help="A doc_id, doc_key, source_key or URL."),
+    corpus: Path = CorpusOption,
+    unredacted: bool = typer.Option(False, help="Show the text as it is."),
+    json: bool = JsonOption,
+) -> None:
+    """Why a document was kept or dropped: every signal, rule, margin and cluster.
+
+    Example: curator why pubmed-21645374
+    """
+    from curator.corpus import Corpus
+    from curator.redact import redact
+    from curator.why import explain, find, to_dict
+
+    opened = Corpus.existing(corpus)
+    found = explain(opened, find(opened, doc))
+    text = found.text if unredacted else redact(found.text)
+    if json:
+        return as_json({**to_dict(found), "text": text})
+    out = console()
+    d = found.document
+    out.print(f"[bold]{d['doc_id']}[/bold] {d['source']} ", end="")
+    out.print(d["source_key"], markup=False)
+    out.print(f"[bold]{d['decision'] or 'undecided'}[/bold]{': ' + d['reason'] if d['reason'] else ''}")
+    about = {k: d[k] for k in ("title", "url", "published", "license", "language", "declared_domain", "domain", "n_chars", "n_words")}
+    table("", ("column", "value"), [(k, v) for k, v in (about | {"file": found.file}).items() if v is not None])
+    rows = []
+    for r in found.rules:
+        values = ", ".join(f"{k} = {_cell(v) or 'NULL'}" for k, v in r.values.items())
+        options = ", ".join(f"${k} = {v}" for k, v in r.options.items())
+        answer = "not measured" if r.fails is None else "fails" if r.fails else "passes"
+        rows.append((f"{r.step}.{r.rule}", answer, values, r.expression, options, "" if r.margin is None else f"{r.margin:+.4g}"))
+    table("rules", ("rule", "answer", "measured", "drops where", "with", "margin"), rows, right=("margin",))
+    for copy in found.copies:
+        kept = "this one" if copy["is_kept"] else str(copy["kept_copy"])
+        near = copy["similarity_to_kept"]
+        out.print(f"{copy['step']}: one of {copy['cluster_size']} copies; kept is {kept}"
+                  + (f", similarity {near:.2f}" if near is not None else ""))
+        table("", ("copy", "source", "source_key"), [(o["doc_id"], o["source"], o["source_key"]) for o in copy["others"]])
+    for q in found.quarantine:
+        out.print(f"quarantine: step {q['step']}: {q['reason']}: {q['detail']}", markup=False)
+    out.print("\n" + text[:1500] + (" …" if len(text) > 1500 else ""), markup=False)
+
+

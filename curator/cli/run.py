@@ -1,0 +1,171 @@
+"""`curator run` and `curator init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from curator.cli.output import Bars, as_json, console, count, share, size, table
+
+if TYPE_CHECKING:
+    from curator.run import Report
+
+
+def run(
+    recipe: Path = typer.Argument(None, help="The recipe file (YAML)."),
+    engine: str = typer.Option("local", help="Where the work is done: local."),
+    workers: int = typer.Option(None, "--workers", "-w", min=1, help="Processes; one a core unless given."),
+    limit: int = typer.Option(None, min=1, help="Try out: only the first N documents of each source, in a scratch corpus."),
+    sample: str = typer.Option(None, help="Try out: only this share of the documents, as 1%, in a scratch corpus."),
+    prune: bool = typer.Option(False, help="Take out the documents of files that vanished."),
+    plugin: list[Path] = typer.Option([], help="A .py file with plugins, beside the recipe's own."),
+    corpus: Path = typer.Option(None, "--corpus", "-c", help="The corpus folder, instead of the recipe's."),
+    unredacted: bool = typer.Option(False, help="Show sampled text as it is."),
+    json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    print_schema: bool = typer.Option(False, "--print-schema", help="Print the JSON Schema of recipes and exit."),
+) -> None:
+    """Do everything that is missing of a recipe: read, measure, find copies, decide.
+
+    Example: curator run examples/quickstart.yaml --workers 2
+    """
+    from curator import recipe as recipes
+    from curator.errors import UsageError
+
+    if print_schema:
+        return as_json(recipes.schema())
+    if recipe is None:
+        raise UsageError("name a recipe: curator run RECIPE; `curator init` writes one")
+    if engine != "local":
+        raise UsageError(f"--engine {engine!r}: there is local")
+    if limit is not None and sample is not None:
+        raise UsageError("--limit and --sample exclude each other; give one")
+    loaded = recipes.load(str(recipe), extra_plugins=tuple(str(p) for p in plugin))
+    fraction = _fraction(sample)
+
+    from curator import run as runs
+    from curator.engines.local import LocalEngine
+
+    folder = Path(corpus or loaded.corpus)
+    trial = limit is not None or fraction is not None
+    if trial:
+        folder = _scratch(folder)
+    with Bars() as bars:
+        report = runs.run(
+            loaded, LocalEngine(workers), bars, corpus=folder, sample=fraction, limit=limit, prune=prune
+        )
+    if json:
+        as_json({"corpus": str(report.corpus), "run_id": report.run_id, "seconds": round(report.wall, 2),
+                 "counts": {**report.counts, **report.funnel.counts}, "failed": report.failed})
+    else:
+        _print(report)
+        if trial:
+            _print_trial(report, unredacted)
+        _suggest(report.corpus, recipe)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _fraction(sample: str | None) -> float | None:
+    from curator.errors import UsageError
+
+    if sample is None:
+        return None
+    try:
+        value = float(sample.rstrip("%")) / (100 if sample.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise UsageError(f"--sample {sample!r}: give a share of the documents, as 1% or 0.01")
+    return value
+
+
+def _scratch(folder: Path) -> Path:
+    """A fresh corpus beside the real one, for trying out."""
+    import shutil
+
+    scratch = folder.with_name(folder.name + ".sample")
+    shutil.rmtree(scratch, ignore_errors=True)
+    return scratch
+
+
+def _print(report: Report) -> None:
+    funnel = report.funnel
+    rows: list[tuple[str, ...]] = [("read", count(funnel.documents), "", "", size(funnel.chars))]
+    for stage in funnel.stages:
+        rows.append((stage.step, count(stage.reached - stage.dropped), count(stage.dropped),
+                     share(stage.dropped, stage.reached), size(stage.chars_left)))
+        rows += [(f"  {rule}", "", count(n), share(n, stage.reached), "") for rule, n in stage.by_rule.items()
+                 if n and (len(stage.by_rule) > 1)]
+    rows.append(("kept", count(funnel.kept), "", share(funnel.kept, funnel.documents), size(funnel.kept_chars)))
+    if funnel.pending:
+        rows.append(("pending", count(funnel.pending), "", share(funnel.pending, funnel.documents), ""))
+    right = ("documents", "dropped", "share", "characters")
+    table("", ("step", "documents", "dropped", "share", "characters"), rows, right=right)
+    read = report.counts.get("documents", 0)
+    cpu = sum(report.seconds.values())
+    bytes_read = report.counts.get("bytes", 0)
+    rate = f", {bytes_read / 1e6 / cpu:.1f} MB/s per core" if cpu and read else ""
+    console().print(
+        f"{count(read)} documents read in {report.wall:.1f} s{rate}; "
+        f"{count(report.counts.get('quarantined', 0) + report.counts.get('failed', 0))} records in quarantine",
+        soft_wrap=True,
+    )
+
+
+def _print_trial(report: Report, unredacted: bool) -> None:
+    from curator.corpus import Corpus
+    from curator.redact import redact
+
+    corpus = Corpus.existing(report.corpus)
+    rows = corpus.sql(
+        "SELECT reason, doc_id, text FROM (SELECT reason, doc_id, row_number() OVER (PARTITION BY reason ORDER BY doc_key) AS n "
+        "FROM documents WHERE decision = 'dropped') JOIN (SELECT doc_id, text[:300] AS text FROM texts) USING (doc_id) "
+        "WHERE n <= 10 ORDER BY reason, n"
+    ).rows()
+    table(
+        "sampled drops, ten a rule",
+        ("reason", "document", "text"),
+        [(r, d, " ".join((t if unredacted else redact(t)).split())[:120]) for r, d, t in rows],
+    )
+    whole = sum(n for (n,) in corpus.sql("SELECT coalesce(sum(size), 0)::BIGINT FROM splits").rows())
+    seen = report.counts.get("bytes_seen") or report.counts.get("bytes", 0)
+    part = min(1.0, report.counts.get("bytes", 0) / whole) if whole else 1.0
+    if seen and part:
+        cpu = sum(report.seconds.values())
+        steps = cpu - report.seconds.get("read", 0.0)
+        full = steps / part + report.seconds.get("read", 0.0) * max(1.0, whole / seen)
+        disk = sum(f.stat().st_size for f in report.corpus.rglob("*") if f.is_file()) / part
+        console().print(
+            f"the full run: about {size(whole)} of text, {full / 3600:.2f} core hours, {size(disk)} of disk, "
+            "under 1 GB of memory a worker", soft_wrap=True,
+        )
+
+
+def _suggest(corpus: Path, recipe: Path) -> None:
+    out = console()
+    where = f"-c {corpus}" if corpus != Path("corpus").resolve() else ""
+    out.print("\nnext:", soft_wrap=True)
+    out.print(f'  curator sql {where} "SELECT reason, count(*) FROM documents GROUP BY ALL ORDER BY 2 DESC"', soft_wrap=True, markup=False)
+    out.print(f"  curator why {where} DOC            # a doc_id, source_key or URL", soft_wrap=True, markup=False)
+    out.print(f"  curator decide {recipe} --dry-run --set STEP.OPTION=VALUE", soft_wrap=True, markup=False)
+
+
+def init(
+    folder: Path = typer.Argument(Path("."), help="Where to write."),
+) -> None:
+    """Write a commented recipe and a sample plugin to start from.
+
+    Example: curator init my-corpus
+    """
+    from curator.errors import UsageError
+    from curator.templates import RECIPE, SHORT_LINES
+
+    for name, content in (("recipe.yaml", RECIPE), ("short_lines.py", SHORT_LINES)):
+        target = folder / name
+        if target.exists():
+            raise UsageError(f"{target} exists already; name another folder, or remove it")
+        folder.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+    console().print(f"wrote {folder / 'recipe.yaml'} and {folder / 'short_lines.py'}; next: curator run {folder / 'recipe.yaml'}")

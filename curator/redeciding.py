@@ -1,0 +1,73 @@
+"""Deciding again from what is stored: no text is read, nothing is measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from curator_catalog import Catalog, CatalogError
+from curator_catalog import decisions
+
+from curator.deciding import decision_plan
+from curator.errors import CuratorError, GuardError, UsageError
+from curator.recipe import Recipe
+from curator.run import Quiet, derive_edges, scratch_files, versions
+from curator.summary import Flips, Funnel, check_guards, flips, funnel
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What deciding gave: the funnel, and what changed against the decisions that were in force."""
+
+    funnel: Funnel
+    flips: Flips
+    written: bool
+
+
+def decide(recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = False) -> Decided:
+    """Decide; with `dry_run` only say what would change.
+
+    Raises UsageError where the corpus is not there, GuardError where an `expect:` is not met (nothing is
+    written then).
+    """
+    catalog = Catalog(Path(corpus or recipe.corpus))
+    if not catalog.exists():
+        raise UsageError(f"there is no corpus {catalog.folder}; `curator run {recipe.file}` makes it")
+    plan = decision_plan(recipe)
+    try:
+        _require_measures(catalog, recipe, plan)
+        derive_edges(catalog, plan, Quiet())
+        with scratch_files(catalog.folder) as files:
+            with catalog.scratch() as con:
+                decisions.decide(con, plan, catalog.folder)
+                result = Decided(funnel(con, plan), flips(con, plan), not dry_run)
+                stopped = check_guards(con, plan)
+                if not dry_run:
+                    decisions.export(con, plan, files)
+            if stopped:
+                raise GuardError(stopped)
+            if not dry_run:
+                with catalog.write(wait=600.0) as con:
+                    decisions.write(con, plan, files, catalog.folder)
+                    con.execute(
+                        "INSERT INTO runs SELECT coalesce(max(run_id) + 1, 1), ?, ?, ?, current_timestamp::TIMESTAMP, "
+                        "current_timestamp::TIMESTAMP, 'decided', ?, NULL FROM runs",
+                        [recipe.name, recipe.to_json(), json.dumps(versions()), json.dumps(result.funnel.counts)],
+                    )
+    except CatalogError as error:
+        raise CuratorError(str(error)) from error
+    return result
+
+
+def _require_measures(catalog: Catalog, recipe: Recipe, plan: decisions.DecisionPlan) -> None:
+    with catalog.read() as con:
+        known = {name for (name,) in con.execute("SELECT table_name FROM store.measures").fetchall()}
+    for step in recipe.steps:
+        if step.measures and step.table not in known:
+            raise UsageError(
+                f"step {step.name} was never measured as {recipe.file} describes it; `curator run {recipe.file}` measures "
+                "what is missing"
+            )
+    if plan.final not in known:
+        raise UsageError(f"the cleaners of {recipe.file} never ran; `curator run {recipe.file}` does what is missing")

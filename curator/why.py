@@ -1,0 +1,154 @@
+"""Why a document was kept or dropped: every measure, rule, margin, cluster."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from curator.corpus import Corpus
+from curator.deciding import decision_plan
+from curator.errors import UsageError
+from curator.plugin import PARAMETER
+from curator.recipe import Recipe
+from curator.rules import quoted
+
+
+@dataclass(frozen=True)
+class RuleAnswer:
+    """One rule on one document: `fails` is None where the step was not measured."""
+
+    step: str
+    rule: str
+    expression: str
+    values: dict[str, Any]
+    options: dict[str, Any]
+    margin: float | None
+    fails: bool | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that the catalog knows of one document."""
+
+    document: dict[str, Any]
+    file: str | None
+    signals: dict[str, dict[str, Any] | None]
+    rules: list[RuleAnswer]
+    copies: list[dict[str, Any]]
+    quarantine: list[dict[str, Any]]
+    text: str
+
+
+def find(corpus: Corpus, name: str) -> int:
+    """The doc_id of what a user names: doc_id, doc_key, source_key or URL. Raises UsageError."""
+    if name.isdecimal() and corpus.sql("SELECT 1 FROM documents WHERE doc_id = ?", [int(name)]).rows():
+        return int(name)
+    rows = corpus.sql(
+        "SELECT doc_id, source FROM documents WHERE source_key = $1 OR url = $1 OR replace(doc_key::VARCHAR, '-', '') = "
+        "replace(lower($1), '-', '') ORDER BY doc_key LIMIT 10",
+        [name],
+    ).rows()
+    if not rows:
+        raise UsageError(f"no document is called {name!r}: give a doc_id, doc_key, source_key or URL")
+    if len(rows) > 1:
+        listed = ", ".join(f"{doc_id} ({source})" for doc_id, source in rows)
+        raise UsageError(f"{name!r} is {len(rows)} documents: {listed}; give the doc_id")
+    return int(rows[0][0])
+
+
+def explain(corpus: Corpus, doc_id: int) -> Explanation:
+    """Everything about one document in the decision set in force."""
+    document = corpus.sql("SELECT * FROM documents WHERE doc_id = ?", [doc_id]).dicts()[0]
+    with corpus.catalog.read() as con:
+        part = con.execute(
+            "SELECT p.uri FROM store.documents d JOIN parts p ON p.split_id = d.doc_id >> 32 AND p.ordinal = d.part "
+            "WHERE d.doc_id = ?", [doc_id]
+        ).fetchall()
+        recipe_rows = con.execute(
+            "SELECT recipe FROM store.decision_sets JOIN store.settings ON value = decision_set WHERE name = 'decision_set'"
+        ).fetchall()
+    text = corpus.sql("SELECT text FROM texts WHERE doc_id = ?", [doc_id]).rows()
+    recipe = Recipe.from_json(recipe_rows[0][0]) if recipe_rows else None
+    signals = _signals(corpus, recipe, doc_id) if recipe else {}
+    copies = corpus.sql(
+        "SELECT step, cluster_id, cluster_size, kept_copy, kept_copy = doc_id AS is_kept FROM duplicates "
+        "WHERE doc_id = ? AND decision_set = (SELECT min(decision_set) FROM duplicates WHERE decision_set = ?)",
+        [doc_id, recipe.name if recipe else ""],
+    ).dicts()
+    for copy in copies:
+        copy["others"] = corpus.sql(
+            "SELECT doc_id, source, source_key FROM duplicates JOIN documents USING (doc_id) WHERE step = ? AND cluster_id = ? "
+            "AND doc_id <> ? AND decision_set = ? ORDER BY doc_key LIMIT 10",
+            [copy["step"], copy["cluster_id"], doc_id, recipe.name if recipe else ""],
+        ).dicts()
+        similarity = corpus.sql(
+            "SELECT max(similarity) FROM duplicate_edges WHERE step = $1 AND ((a = $2 AND b = $3) OR (a = $3 AND b = $2))",
+            [copy["step"], doc_id, copy["kept_copy"]],
+        ).rows()
+        copy["similarity_to_kept"] = similarity[0][0]
+    return Explanation(
+        document=document,
+        file=part[0][0] if part else None,
+        signals=signals,
+        rules=_rules(corpus, recipe, doc_id, signals) if recipe else [],
+        copies=copies,
+        quarantine=corpus.sql("SELECT step, reason, detail FROM quarantine WHERE doc_id = ?", [doc_id]).dicts(),
+        text=text[0][0] if text else "",
+    )
+
+
+def _signals(corpus: Corpus, recipe: Recipe, doc_id: int) -> dict[str, dict[str, Any] | None]:
+    found: dict[str, dict[str, Any] | None] = {}
+    for step in recipe.steps:
+        if step.measures and not step.wide:
+            rows = corpus.sql(
+                f"SELECT * EXCLUDE (doc_id) FROM measures.{quoted(step.table)} WHERE doc_id = ?", [doc_id]
+            ).dicts()
+            found[step.name] = rows[0] if rows else None
+    return found
+
+
+def _rules(
+    corpus: Corpus, recipe: Recipe, doc_id: int, signals: dict[str, dict[str, Any] | None]
+) -> list[RuleAnswer]:
+    from curator.rules import parse
+
+    plan = decision_plan(recipe)
+    reasons = corpus.sql("SELECT reasons FROM documents WHERE doc_id = ?", [doc_id]).rows()[0][0] or []
+    answers = []
+    for at, step in enumerate(plan.steps):
+        own = signals.get(step.name) or {}
+        for rule in step.rules:
+            values: dict[str, Any] = {}
+            for name in parse(rule.text).names:
+                if name.kind == "column":
+                    table = own if len(name.parts) == 1 else signals.get(name.parts[0]) or {}
+                    values[".".join(name.parts)] = table.get(name.parts[-1])
+            measured = step.table is None or signals.get(step.name) is not None
+            fails = (f"{step.name}.{rule.name}" in reasons) if measured else None
+            options = {n: recipe.steps[at].options[n] for n in PARAMETER.findall(rule.text)}
+            answers.append(RuleAnswer(step.name, rule.name, rule.text, values, options, _margin(values, options), fails))
+        if step.copies:
+            dropped = f"{step.name}.duplicate" in reasons
+            answers.append(RuleAnswer(step.name, "duplicate", "another copy of its cluster is kept", {}, {}, None, dropped))
+    return answers
+
+
+def _margin(values: dict[str, Any], options: dict[str, Any]) -> float | None:
+    """How far the one measure is from the one threshold."""
+    if len(values) == 1 and len(options) == 1:
+        value, option = next(iter(values.values())), next(iter(options.values()))
+        if isinstance(value, int | float) and isinstance(option, int | float) and not isinstance(value, bool):
+            return value - option
+    return None
+
+
+def to_dict(explanation: Explanation) -> dict[str, Any]:
+    """For `--json`."""
+    from dataclasses import asdict
+
+    found = asdict(explanation)
+    if found["document"].get("metadata"):
+        found["document"]["metadata"] = json.loads(found["document"]["metadata"])
+    return found
