@@ -16,26 +16,50 @@ if TYPE_CHECKING:
 
 #: column of `documents` -> its type, as rules see it
 DOCUMENT_TYPES: dict[str, str] = {
-    "doc_id": "UBIGINT", "doc_key": "UUID", "source": "VARCHAR", "source_key": "VARCHAR", "url": "VARCHAR",
-    "host": "VARCHAR", "title": "VARCHAR", "published": "TIMESTAMP", "retrieved": "TIMESTAMP",
-    "license": "VARCHAR", "declared_domain": "VARCHAR", "metadata": "JSON", "content_hash": "UUID",
+    "doc_id": "UBIGINT",
+    "doc_key": "UUID",
+    "source": "VARCHAR",
+    "source_key": "VARCHAR",
+    "url": "VARCHAR",
+    "host": "VARCHAR",
+    "title": "VARCHAR",
+    "published": "TIMESTAMP",
+    "retrieved": "TIMESTAMP",
+    "license": "VARCHAR",
+    "declared_domain": "VARCHAR",
+    "metadata": "JSON",
+    "content_hash": "UUID",
 }
 #: known only when all cleaners are done, so not behind a gate
 FINAL_TYPES: dict[str, str] = {"n_chars": "UINTEGER", "n_words": "UINTEGER", "text_hash": "UUID"}
 FILLED = ("language", "domain")
 COLUMN_TYPES = {
-    "int": "BIGINT", "float": "DOUBLE", "str": "VARCHAR", "bool": "BOOLEAN", "date": "DATE",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "str": "VARCHAR",
+    "bool": "BOOLEAN",
+    "date": "DATE",
     "timestamp": "TIMESTAMP",
 }
-_PYTHON: dict[Any, Any] = {float: pl.Float64, int: pl.Int64, bool: pl.Boolean, str: pl.String, bytes: pl.Binary}
+_PYTHON: dict[Any, Any] = {
+    float: pl.Float64,
+    int: pl.Int64,
+    bool: pl.Boolean,
+    str: pl.String,
+    bytes: pl.Binary,
+}
 
 
 def empty_frame() -> pl.DataFrame:
     """A batch's frame without rows."""
     text = ("source", "source_key", "url", "title", "license", "declared_domain", "metadata", "text")
     return pl.DataFrame(
-        schema={"doc_id": pl.UInt64, **dict.fromkeys(text, pl.String),
-                "published": pl.Datetime("us"), "retrieved": pl.Datetime("us")}
+        schema={
+            "doc_id": pl.UInt64,
+            **dict.fromkeys(text, pl.String),
+            "published": pl.Datetime("us"),
+            "retrieved": pl.Datetime("us"),
+        }
     )
 
 
@@ -47,8 +71,12 @@ def polars_types(signals: Mapping[str, Any], frame: pl.DataFrame, label: str) ->
             found[name] = frame.head(0).select(declared.alias(name)).schema[name]
         else:
             kind = _PYTHON.get(declared, declared)
-            if not (isinstance(kind, pl.DataType) or (isinstance(kind, type) and issubclass(kind, pl.DataType))):
-                raise UsageError(f"signal {label}.{name} is declared as {declared!r}; use float, int, bool, str or a Polars type")
+            if not (
+                isinstance(kind, pl.DataType) or (isinstance(kind, type) and issubclass(kind, pl.DataType))
+            ):
+                raise UsageError(
+                    f"signal {label}.{name} is declared as {declared!r}; use float, int, bool, str or a Polars type"
+                )
             found[name] = kind() if isinstance(kind, type) else kind
     return found
 
@@ -63,7 +91,10 @@ def duckdb_types(signals: Mapping[str, Any], frame: pl.DataFrame, label: str) ->
     empty = pl.DataFrame(schema=schema)
     with duckdb.connect() as con:
         con.register("empty", empty.to_arrow())
-        return {str(name): str(kind) for name, kind in con.execute("SELECT column_name, column_type FROM (DESCRIBE empty)").fetchall()}
+        return {
+            str(name): str(kind)
+            for name, kind in con.execute("SELECT column_name, column_type FROM (DESCRIBE empty)").fetchall()
+        }
 
 
 def column(recipe: Recipe, at: int, parts: tuple[str, ...], extra: Mapping[str, str]) -> str:
@@ -96,7 +127,9 @@ def column(recipe: Recipe, at: int, parts: tuple[str, ...], extra: Mapping[str, 
             if name not in other.signals or (other.wide and name in (other.bands, other.signature)):
                 raise UsageError(f"step {owner!r} has no signal {name!r}{suggest(name, other.signals)}")
             return f"s{i}.{quoted(name)}"
-    raise UsageError(f"{owner}.{name}: there is no step {owner!r}{suggest(owner, [s.name for s in recipe.steps])}")
+    raise UsageError(
+        f"{owner}.{name}: there is no step {owner!r}{suggest(owner, [s.name for s in recipe.steps])}"
+    )
 
 
 def filled(recipe: Recipe, name: str) -> str:
@@ -117,7 +150,9 @@ def option_sql(recipe: Recipe, at: int, name: str, extra: Mapping[str, str]) -> 
         return literal(value)
     over = column(recipe, at, ("documents", str(value["by"])), extra)
     cases = " ".join(
-        f"WHEN {literal(str(key))} THEN {literal(cell)}" for key, cell in value.items() if key not in ("by", "default")
+        f"WHEN {literal(str(key))} THEN {literal(cell)}"
+        for key, cell in value.items()
+        if key not in ("by", "default")
     )
     otherwise = literal(value.get("default"))
     return f"(CASE CAST({over} AS VARCHAR) {cases} ELSE {otherwise} END)" if cases else otherwise
@@ -141,7 +176,9 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
     with duckdb.connect() as con:
         documents = {**DOCUMENT_TYPES, **extra}
         con.execute(f"CREATE TABLE d ({', '.join(f'{quoted(n)} {t}' for n, t in documents.items())})")
-        con.execute(f"CREATE TABLE f (doc_id UBIGINT, {', '.join(f'{n} {t}' for n, t in FINAL_TYPES.items())})")
+        con.execute(
+            f"CREATE TABLE f (doc_id UBIGINT, {', '.join(f'{n} {t}' for n, t in FINAL_TYPES.items())})"
+        )
         joins = "d JOIN f USING (doc_id)"
         for i, step in enumerate(recipe.steps):
             if step.signals:
@@ -163,7 +200,9 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
                             "remove the gate, or the window"
                         )
                     if gates and i < gates[-1] and "f." in text:
-                        raise UsageError("n_chars, n_words and text_hash are not known at the gate after this step")
+                        raise UsageError(
+                            "n_chars, n_words and text_hash are not known at the gate after this step"
+                        )
                     con.execute(f"EXPLAIN SELECT {text} FROM {joins}")
                 except UsageError as error:
                     yield i, f"{where}: {error}"

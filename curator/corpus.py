@@ -65,9 +65,8 @@ class Corpus:
         It waits up to `wait` seconds while a run commits, and holds the catalog only while the query runs.
         Raises UsageError for a statement that is refused or wrong.
         """
-        from curator_catalog import CatalogError, QueryRefused
-
         from curator.errors import CuratorError
+        from curator_catalog import CatalogError, QueryRefused
 
         try:
             return Result(self.catalog.query(query, parameters, wait=wait))

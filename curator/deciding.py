@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import xxhash
-from curator_catalog.decisions import Copies, DecisionPlan, Rule, StepPlan
 
 from curator.checking import filled, qualified
 from curator.plugin import PARAMETER
 from curator.recipe import Recipe, StepSpec
+from curator_catalog.decisions import Copies, DecisionPlan, Rule, StepPlan
 
 
 def final_table(recipe: Recipe) -> str:

@@ -4,15 +4,14 @@ Compression is known by a file's first bytes, never by its name. A damaged file 
 then gives a `Rejected`.
 
 **Cutting.** A part of a line file is a range of *decompressed* bytes and owns the lines that begin in it, so
-any cutting gives the same lines at the same positions. A plain file seeks to its range; a compressed one
-decompresses and discards what lies before. With n parts that is (n - 1)/2 times the file, so n is at most 16:
-at isal's 750 MB/s the discarded prefixes cost at most 10 ms/MB, where measuring a document costs 30-100, and
-the cost stays linear in the size. bz2 and xz decompress at 30-100 MB/s, where the same would cost more than
-measuring: one part a file.
+any cutting gives the same lines at the same positions. A plain file seeks to its range. A compressed one
+decompresses and discards what lies before: with n parts (n - 1)/2 times the file, at 630 MB/s of gzip, while
+measuring goes at 10-40 MB/s a core. So n is at most 8, which costs 5.5 ms/MB however large the file, and
+more would gain little: the last part decompresses it all. bz2 and xz decompress at 30-100 MB/s: one part.
 The size of a compressed file is estimated from the ratio of its first 4 MiB; only parallelism hangs on it, as
 the last part has no end. Rejected: decompressing once to learn it, because plans are made at every start of a
-run, and that alone would be 20 minutes for a terabyte; an index of restart points (as indexed_gzip keeps),
-because it is one more file to trust, for 10 ms/MB.
+run, and that alone would be 26 minutes for a terabyte; an index of restart points (as indexed_gzip keeps),
+because it is one more file to trust.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from curator.plugin import Part, Rejected
 
 PIECE = MIB // 4  #: bytes in a piece, at least
 FED = 8 << 10  #: compressed bytes at a time: even a bomb makes no more than 256 MiB of them
-PART = 64 * MIB  #: decompressed bytes of a part
-MAX_PARTS = 16  #: of a compressed file
+PART = 64 * MIB  #: bytes of a part, twice as many where it costs decompressing
+MAX_PARTS = 8  #: of a compressed file
 WHOLE = 16 * MIB  #: a compressed file up to this size is one part
 SAMPLE = 4 * MIB  #: compressed bytes that the ratio is estimated from
 GUESSED_RATIO = 4  #: of what is not worth sampling
@@ -160,7 +159,7 @@ def line_parts(uri: str) -> Iterator[Part]:
             size = step = stored * GUESSED_RATIO
         else:
             size = int(stored * _ratio(file.read(SAMPLE), kind))
-            step = max(PART, size // MAX_PARTS + 1)
+            step = max(2 * PART, size // MAX_PARTS + 1)
     for start in (starts := range(0, size, step) if size else range(1)):
         stop = None if start == starts[-1] else start + step
         yield Part(uri, start, stop, signed, min(step, size - start))

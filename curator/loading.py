@@ -60,7 +60,9 @@ class Plugins:
             self._load_point(self._points[target])
         entry = self.registry.find((kind,), name)
         if entry is None:
-            raise PluginError(f"{kind} {name!r} is not in {target!r} on this machine; install the same plugins on all")
+            raise PluginError(
+                f"{kind} {name!r} is not in {target!r} on this machine; install the same plugins on all"
+            )
         return entry
 
     def all(self) -> list[Entry]:
@@ -83,7 +85,9 @@ class Plugins:
                 self._load_point(point)
                 found = self.registry.find((kind,), name)
                 if found is None:
-                    raise PluginError(f"entry point {point.name!r} of {_origin(point)} registers no {kind} {name!r}")
+                    raise PluginError(
+                        f"entry point {point.name!r} of {_origin(point)} registers no {kind} {name!r}"
+                    )
                 return found
         known = {n.partition(".")[2] for n in self._points if n.partition(".")[0] in kinds}
         known |= {e.name for e in self.registry.entries() if e.kind in kinds}
@@ -117,7 +121,9 @@ class Plugins:
         try:
             spec.loader.exec_module(module)
         except Exception as error:  # the file is the user's own: say where it failed
-            raise PluginError(f"plugin file {path} failed to load: {type(error).__name__}: {error}") from error
+            raise PluginError(
+                f"plugin file {path} failed to load: {type(error).__name__}: {error}"
+            ) from error
         self._register(module, ref, str(path), digest)
 
     def _register(self, module: ModuleType, ref: str, origin: str, version: str) -> None:

@@ -34,7 +34,7 @@ class StepRunner:
     def __init__(self, name: str, step: Step) -> None:
         self.name = name
         self.step = step.for_measuring()
-        declared = step.declared_signals()
+        declared = self.step.declared_signals()
         self.expressions = {n: e for n, e in declared.items() if isinstance(e, pl.Expr)}
         self.types = polars_types(declared, empty_frame(), name)
         self.step.setup()
@@ -55,7 +55,9 @@ class StepRunner:
             parts = [self.run(docs.take(index < half)), self.run(docs.take(index >= half))]
             return Measured(
                 pl.concat([p.rows for p in parts]),
-                pl.concat([p.texts for p in parts if p.texts is not None]) if isinstance(self.step, Cleaner) else None,
+                pl.concat([p.texts for p in parts if p.texts is not None])
+                if isinstance(self.step, Cleaner)
+                else None,
                 {k: v for p in parts for k, v in p.failed.items()},
             )
 
@@ -87,25 +89,35 @@ class StepRunner:
         try:
             series = values if isinstance(values, pl.Series) else pl.Series(name, values)
             if series.dtype != kind:
-                if series.dtype == pl.Null or (series.dtype.is_numeric() and (kind.is_numeric() or kind == pl.Boolean)):
+                if series.dtype == pl.Null or (
+                    series.dtype.is_numeric() and (kind.is_numeric() or kind == pl.Boolean)
+                ):
                     series = series.cast(kind)
                 elif not (isinstance(kind, pl.List) and isinstance(series.dtype, pl.List)):
                     raise TypeError(f"{series.dtype}")
                 else:
                     series = series.cast(kind)
         except (TypeError, pl.exceptions.PolarsError) as error:
-            raise PluginError(f"step {self.name}: {name} must be {kind} for every document, got {error}") from error
+            raise PluginError(
+                f"step {self.name}: {name} must be {kind} for every document, got {error}"
+            ) from error
         if len(series) != length:
             raise PluginError(f"step {self.name}: {name} has {len(series)} values for {length} documents")
         return series.rename(name)
 
     def _without_nan(self, rows: pl.DataFrame, texts: pl.Series | None) -> Measured:
         floats = [n for n, kind in self.types.items() if kind.is_float()]
-        bad = rows.select(pl.any_horizontal([pl.col(n).is_nan() for n in floats]).fill_null(False)) if floats else None
+        bad = (
+            rows.select(pl.any_horizontal([pl.col(n).is_nan() for n in floats]).fill_null(False))
+            if floats
+            else None
+        )
         if bad is None or not bad.to_series().any():
             return Measured(rows, texts)
         mask = bad.to_series()
-        failed = {i: ("nan", "a signal is NaN; answer None where it is undefined") for i in rows["doc_id"].filter(mask)}
+        failed = dict.fromkeys(
+            rows["doc_id"].filter(mask), ("nan", "a signal is NaN; answer None where it is undefined")
+        )
         return Measured(rows.filter(~mask), None if texts is None else texts.filter(~mask), failed)
 
     def _empty(self) -> pl.DataFrame:

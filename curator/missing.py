@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curator_catalog.decisions import DecisionPlan, flag_rows, passes
-from curator_catalog.views import quoted
-
 from curator.errors import UsageError
 from curator.pipeline import MeasureTask
 from curator.recipe import GATE, Recipe
+from curator_catalog.decisions import DecisionPlan, flag_rows, passes
+from curator_catalog.views import quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,7 +32,11 @@ def measure_tasks(
         tables.setdefault(table, ([], gates[-1] if gates else None))[0].append(i)
     if last:
         tables.setdefault(plan.final, ([], final_gate))
-    total = dict(con.execute("SELECT (doc_id >> 32)::UINTEGER, count(*) FROM catalog.store.documents GROUP BY 1").fetchall())
+    total = dict(
+        con.execute(
+            "SELECT (doc_id >> 32)::UINTEGER, count(*) FROM catalog.store.documents GROUP BY 1"
+        ).fetchall()
+    )
     missing: dict[int, dict[str, Rows]] = {}
     flagged = False
     for table, (_, gate) in tables.items():
@@ -57,7 +60,9 @@ def measure_tasks(
         return []
     _refuse_without_text(con, recipe, missing, wanted)
     files = dict(con.execute("SELECT shard_id, path FROM shards WHERE measure = 'text'").fetchall())
-    about = {s: (src, size) for s, src, size in con.execute("SELECT split_id, source, size FROM splits").fetchall()}
+    about = {
+        s: (src, size) for s, src, size in con.execute("SELECT split_id, source, size FROM splits").fetchall()
+    }
     tasks = []
     for shard, by_table in sorted(missing.items()):
         todo = {i: by_table[table] for i, table in wanted.items() if table in by_table}
@@ -78,7 +83,10 @@ def _final_gate(recipe: Recipe) -> int | None:
 
 
 def _refuse_without_text(
-    con: duckdb.DuckDBPyConnection, recipe: Recipe, missing: dict[int, dict[str, Rows]], wanted: dict[int, str]
+    con: duckdb.DuckDBPyConnection,
+    recipe: Recipe,
+    missing: dict[int, dict[str, Rows]],
+    wanted: dict[int, str],
 ) -> None:
     kept = con.execute("SELECT 1 FROM settings WHERE name = 'keep_original' AND value = 'false'").fetchall()
     if not kept:

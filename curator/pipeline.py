@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +58,7 @@ class MeasureTask:
 
 @dataclass
 class _Tally:
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     counts: Counter[str] = field(default_factory=Counter)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
 
@@ -137,13 +137,21 @@ class Worker:
         found = {"narrow": files.get(f"pending/{table}", {}).get("path"), "wide": files.get(table)}
         if step is None:
             return found | {
-                "signals": FINAL_SIGNALS, "wide_signals": [], "plugin": "final text", "version": "1",
-                "fingerprint": self.recipe.text_version, "options": {},
+                "signals": FINAL_SIGNALS,
+                "wide_signals": [],
+                "plugin": "final text",
+                "version": "1",
+                "fingerprint": self.recipe.text_version,
+                "options": {},
             }
         measured = {k: v for k, v in step.options.items() if k not in step.rule_options}
         return found | {
-            "signals": step.signals, "wide_signals": list(step.wide_signals), "plugin": step.plugin,
-            "version": step.version, "fingerprint": step.fingerprint, "options": measured,
+            "signals": step.signals,
+            "wide_signals": list(step.wide_signals),
+            "plugin": step.plugin,
+            "version": step.version,
+            "fingerprint": step.fingerprint,
+            "options": measured,
         }
 
     def _promoted(self, source: str) -> dict[str, str]:
@@ -188,8 +196,14 @@ class Worker:
                 frame, bad = batch
                 for q in bad:
                     tally.quarantine.append(
-                        {"split_id": task.shard_id, "source": q.source, "uri": q.uri, "position": q.position,
-                         "reason": q.reason, "detail": q.detail}
+                        {
+                            "split_id": task.shard_id,
+                            "source": q.source,
+                            "uri": q.uri,
+                            "position": q.position,
+                            "reason": q.reason,
+                            "detail": q.detail,
+                        }
                     )
                 tally.counts["quarantined"] += len(bad)
                 if task.sample is not None:
@@ -209,8 +223,8 @@ class Worker:
     def _measure(self, task: MeasureTask, attempt: Attempt, tally: _Tally) -> None:
         wanted = {i: None if rows is None else frozenset(rows) for i, rows in task.steps.items()}
         final = None if task.final is True else frozenset(task.final or ())
-        everything = final is None or any(rows is None for rows in wanted.values())
-        rows = None if everything else frozenset[int]().union(final, *(r for r in wanted.values() if r is not None))
+        asked = [final, *wanted.values()]
+        rows = None if None in asked else frozenset[int]().union(*(r for r in asked if r is not None))
         with pq.ParquetFile(Path(self.corpus) / task.path) as file:
             for group in range(file.num_row_groups):
                 with tally.time("read"):
@@ -220,7 +234,13 @@ class Worker:
                 if frame.height:
                     tally.counts["bytes"] += int(frame["text"].str.len_bytes().sum())
                     self._steps(
-                        frame, wanted, attempt, tally, gate=False, write_final=task.final is not False, final_rows=final
+                        frame,
+                        wanted,
+                        attempt,
+                        tally,
+                        gate=False,
+                        write_final=task.final is not False,
+                        final_rows=final,
                     )
 
     # -- steps
@@ -276,7 +296,9 @@ class Worker:
             if measured.texts is not None:
                 docs = docs.with_text(measured.texts)
             if spec.measures and (i < self._last_gate or spec.name in read_later):
-                complete = docs.frame.select("doc_id").join(measured.rows, on="doc_id", how="left", maintain_order="left")
+                complete = docs.frame.select("doc_id").join(
+                    measured.rows, on="doc_id", how="left", maintain_order="left"
+                )
                 docs = docs.with_signals(spec.name, complete)
         left.append(docs.frame.select("doc_id", "text"))
         final = pl.concat(left).rename({"text": "final"})
@@ -291,7 +313,12 @@ class Worker:
         return [docs.frame.filter(gone).select("doc_id", "text")]
 
     def _write_final(
-        self, frame: pl.DataFrame, final: pl.DataFrame, rows: frozenset[int] | None, attempt: Attempt, tally: _Tally
+        self,
+        frame: pl.DataFrame,
+        final: pl.DataFrame,
+        rows: frozenset[int] | None,
+        attempt: Attempt,
+        tally: _Tally,
     ) -> None:
         with tally.time("final text"):
             if rows is not None:
@@ -305,10 +332,14 @@ class Worker:
                     "doc_id",
                     n_chars=pl.col("final").str.len_chars().cast(pl.UInt32),
                     n_words=pl.Series(words.doc_offsets[1:] - words.doc_offsets[:-1]).cast(pl.UInt32),
-                    text_hash=pl.Series([xxhash.xxh3_128_hexdigest(t.encode()) for t in final["final"]], dtype=pl.String),
+                    text_hash=pl.Series(
+                        [xxhash.xxh3_128_hexdigest(t.encode()) for t in final["final"]], dtype=pl.String
+                    ),
                 ),
             )
-            changed = final.join(frame.select("doc_id", "text"), on="doc_id").filter(pl.col("final") != pl.col("text"))
+            changed = final.join(frame.select("doc_id", "text"), on="doc_id").filter(
+                pl.col("final") != pl.col("text")
+            )
             if changed.height and self.recipe.keep_original:
                 attempt.write(self.final, changed.select("doc_id", text="final"))
 
@@ -328,7 +359,8 @@ class Worker:
                 rules = [r.sql for step in plan.steps[:at] for r in step.rules]
                 self._gates[at] = " OR ".join(f"coalesce({sql}, false)" for sql in rules) or "false"
             passed = con.sql(f"SELECT NOT ({self._gates[at]}) AS keep FROM {joins} ORDER BY batch_row").pl()
-        return passed["keep"]
+        keep: pl.Series = passed["keep"]
+        return keep
 
     def _record_failures(
         self, failed: Mapping[int, tuple[str, str]], step: str, frame: pl.DataFrame, tally: _Tally
@@ -354,5 +386,11 @@ def _quarantine_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
 
 def threads_of_a_worker() -> dict[str, str]:
     """Environment of a worker: one thread each, for every library that would take more."""
-    names = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_IO_THREADS")
+    names = (
+        "POLARS_MAX_THREADS",
+        "OMP_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "ARROW_IO_THREADS",
+    )
     return {name: "1" for name in names if name not in os.environ}

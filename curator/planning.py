@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 import xxhash
-from curator_catalog.commits import supersede
 
 from curator.errors import RecipeError, UsageError
 from curator.loading import Plugins
 from curator.pipeline import ReadTask
 from curator.plugin import Part
 from curator.recipe import Recipe, Used
+from curator_catalog.commits import supersede
 
 SPLIT_BYTES = 64 << 20
 SPLIT_PARTS = 4096
@@ -46,7 +46,9 @@ def current_parts(recipe: Recipe) -> dict[str, list[Part]]:
         try:
             parts = list(source.parts())
         except (UsageError, OSError) as error:
-            raise RecipeError(str(error), file=recipe.file, line=used.line, key=f"source {used.name}") from error
+            raise RecipeError(
+                str(error), file=recipe.file, line=used.line, key=f"source {used.name}"
+            ) from error
         reading = _reading(used)
         found[used.name] = [replace(p, signature=f"{p.signature}:{reading}") for p in parts]
     return found
@@ -55,7 +57,9 @@ def current_parts(recipe: Recipe) -> dict[str, list[Part]]:
 def _reading(used: Used) -> str:
     """Hash of the options that decide what a source's documents are."""
     options = {k: v for k, v in used.options.items() if k not in _WITHOUT_EFFECT}
-    return xxhash.xxh3_64_hexdigest(json.dumps([used.plugin, used.version, options], sort_keys=True, default=str).encode())
+    return xxhash.xxh3_64_hexdigest(
+        json.dumps([used.plugin, used.version, options], sort_keys=True, default=str).encode()
+    )
 
 
 def plan_splits(
@@ -80,7 +84,8 @@ def plan_splits(
             known = by_uri.pop(uri, [])
             if {(r[3], r[4], r[5]) for r in known} == {(p.start, p.stop, p.signature) for p in found}:
                 con.execute(
-                    "UPDATE parts SET state = 'present' WHERE source = ? AND uri = ? AND state = 'vanished'", [used.name, uri]
+                    "UPDATE parts SET state = 'present' WHERE source = ? AND uri = ? AND state = 'vanished'",
+                    [used.name, uri],
                 )
                 continue
             if known:
@@ -94,7 +99,9 @@ def plan_splits(
             kept = [r for r in gone if r[7] == "done"]
             state = "outdated" if prune else "vanished"
             for row in kept:
-                con.execute("UPDATE parts SET state = ? WHERE split_id = ? AND ordinal = ?", [state, row[0], row[1]])
+                con.execute(
+                    "UPDATE parts SET state = ? WHERE split_id = ? AND ordinal = ?", [state, row[0], row[1]]
+                )
             newly = sorted({r[2] for r in kept if prune or r[6] == "present"} | {r[2] for r in unread})
             if newly:
                 changes.vanished[used.name] = newly
@@ -109,7 +116,9 @@ def plan_splits(
 def _retire(con: duckdb.DuckDBPyConnection, rows: Iterable[tuple[object, ...]]) -> None:
     for split_id, ordinal, *_, split_state in rows:
         state = "outdated" if split_state == "done" else "superseded"
-        con.execute("UPDATE parts SET state = ? WHERE split_id = ? AND ordinal = ?", [state, split_id, ordinal])
+        con.execute(
+            "UPDATE parts SET state = ? WHERE split_id = ? AND ordinal = ?", [state, split_id, ordinal]
+        )
 
 
 def _drop_empty(con: duckdb.DuckDBPyConnection, source: str) -> None:
@@ -124,7 +133,13 @@ def _store(con: duckdb.DuckDBPyConnection, used: Used, parts: list[Part]) -> int
     options = {k: v for k, v in used.options.items() if k != "url" or "@" not in str(v)}
     con.execute(
         "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)",
-        [used.name, used.plugin, json.dumps(options, default=str), options.get("license"), options.get("declared_domain")],
+        [
+            used.name,
+            used.plugin,
+            json.dumps(options, default=str),
+            options.get("license"),
+            options.get("declared_domain"),
+        ],
     )
     row = con.execute("SELECT coalesce(max(split_id) + 1, 0) FROM splits").fetchall()
     next_id, count = int(row[0][0]), 0
@@ -135,7 +150,10 @@ def _store(con: duckdb.DuckDBPyConnection, used: Used, parts: list[Part]) -> int
         )
         con.executemany(
             "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'present')",
-            [(next_id, i, used.name, p.uri, p.start, p.stop, p.signature, p.size) for i, p in enumerate(group)],
+            [
+                (next_id, i, used.name, p.uri, p.start, p.stop, p.signature, p.size)
+                for i, p in enumerate(group)
+            ],
         )
         next_id, count = next_id + 1, count + 1
     return count
@@ -169,5 +187,3 @@ def read_tasks(con: duckdb.DuckDBPyConnection, recipe: Recipe) -> list[ReadTask]
         known = tasks.get(split_id, ReadTask(split_id, source, (), size))
         tasks[split_id] = replace(known, parts=(*known.parts, part), ordinals=(*known.ordinals, ordinal))
     return list(tasks.values())
-
-

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from curator.errors import PluginError
+
 if typing.TYPE_CHECKING:
     import polars as pl
 
@@ -50,8 +52,8 @@ class _RuleOption:
         self.name = name
 
     def __get__(self, plugin: Any, owner: type | None = None) -> Any:
-        raise AttributeError(
-            f"option {self.name!r} is used in a rule, so measuring must not read it: "
+        raise PluginError(
+            f"{type(plugin).__name__}: option {self.name!r} is used in a rule, so measuring must not read it: "
             "`curator decide --set` would change the rule and leave the measure as it was"
         )
 
@@ -150,9 +152,9 @@ class Step(Plugin):
         if not rule_options:
             return self
         guarded = type(type(self).__name__, (type(self),), {n: _RuleOption(n) for n in rule_options})
-        twin = object.__new__(guarded)
+        twin: Step = object.__new__(guarded)
         twin.__dict__.update({k: v for k, v in self.__dict__.items() if k not in rule_options})
-        return typing.cast(Step, twin)
+        return twin
 
 
 class Filter(Step):
@@ -248,7 +250,7 @@ class Source(Plugin):
     license_field: str = "license"
     declared_domain: str | None = None
     domain_field: str | None = None
-    columns: dict[str, str] = {}  # noqa: RUF012  # an option's default, never changed
+    columns: dict[str, str] = {}  # an option's default, never changed
     max_chars: int = 20_000_000
 
     #: folder that relative paths start from: the recipe's

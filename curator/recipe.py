@@ -111,8 +111,14 @@ class Recipe:
     def from_json(text: str) -> Recipe:
         raw = json.loads(text)
         steps = tuple(
-            StepSpec(**{**s, "reads": tuple(s["reads"]), "rule_options": tuple(s["rule_options"]),
-                        "expect": tuple(s["expect"]) if s["expect"] else None})
+            StepSpec(
+                **{
+                    **s,
+                    "reads": tuple(s["reads"]),
+                    "rule_options": tuple(s["rule_options"]),
+                    "expect": tuple(s["expect"]) if s["expect"] else None,
+                }
+            )
             for s in raw.pop("steps")
         )
         sources = tuple(Used(**s) for s in raw.pop("sources"))
@@ -265,13 +271,17 @@ class _Loading:
         for i, entry in enumerate(self.model.sources):
             source = self.source(entry, ("sources", i))
             if any(s.name == source.name for s in sources):
-                raise self.error(f"two sources are called {source.name!r}; give one another name:", ("sources", i))
+                raise self.error(
+                    f"two sources are called {source.name!r}; give one another name:", ("sources", i)
+                )
             sources.append(source)
         steps: list[StepSpec] = []
         for i, raw in enumerate(self.model.steps):
             step = self.step(raw, ("steps", i), steps)
             if any(s.name == step.name for s in steps):
-                raise self.error(f"two steps are called {step.name!r}; name the second with as:", ("steps", i))
+                raise self.error(
+                    f"two steps are called {step.name!r}; name the second with as:", ("steps", i)
+                )
             steps.append(step)
         try:
             corpus = str(expand_variables(self.model.corpus))
@@ -298,18 +308,24 @@ class _Loading:
         name, options = next(iter(raw.items()))
         return name, dict(options or {})
 
-    def options(self, entry: Entry, given: Options, path: yamlfile.Path, rule_options: tuple[str, ...]) -> Options:
+    def options(
+        self, entry: Entry, given: Options, path: yamlfile.Path, rule_options: tuple[str, ...]
+    ) -> Options:
         known = entry.plugin.options()
         checked: Options = {}
         for name, value in given.items():
             if name not in known and not getattr(entry.plugin, "open_options", False):
-                raise self.error(f"{entry.name} has no option {name!r}{suggest(name, known)}", (*path, entry.name, name))
+                raise self.error(
+                    f"{entry.name} has no option {name!r}{suggest(name, known)}", (*path, entry.name, name)
+                )
             try:
                 if entry.kind == "source" and name != "url":
                     value = expand_variables(value)
                 checked[name] = _checked_value(known.get(name), value, name in rule_options, name)
                 if is_table(value) and name not in rule_options and name != "columns":
-                    raise UsageError(f"{name} decides what is measured, so it cannot be a table over a column")
+                    raise UsageError(
+                        f"{name} decides what is measured, so it cannot be a table over a column"
+                    )
             except UsageError as error:
                 raise self.error(str(error), (*path, entry.name, name)) from None
         for option in known.values():
@@ -332,7 +348,8 @@ class _Loading:
         for column, kind in (options.get("columns") or {}).items():
             if kind not in COLUMN_TYPES:
                 raise self.error(
-                    f"{column}: {kind!r} is no type{suggest(str(kind), COLUMN_TYPES)}", (*path, name, "columns", column)
+                    f"{column}: {kind!r} is no type{suggest(str(kind), COLUMN_TYPES)}",
+                    (*path, name, "columns", column),
                 )
         return Used(
             options["name"], "source", entry.name, entry.ref, entry.version, options, self.line((*path, name))
@@ -376,15 +393,32 @@ class _Loading:
         measured = {k: v for k, v in options.items() if k not in rule_options}
         dedup = step if isinstance(step, Dedup) else None
         return StepSpec(
-            name=label, kind=entry.kind, plugin=entry.name, ref=entry.ref, version=entry.version,
-            options=options, line=self.line((*path, name)),
+            name=label,
+            kind=entry.kind,
+            plugin=entry.name,
+            ref=entry.ref,
+            version=entry.version,
+            options=options,
+            line=self.line((*path, name)),
             fingerprint=_fingerprint(
-                entry.kind, entry.name, entry.version, measured, versions, cleaners, read, sorted(signals.items())
+                entry.kind,
+                entry.name,
+                entry.version,
+                measured,
+                versions,
+                cleaners,
+                read,
+                sorted(signals.items()),
             ),
-            rules=rules, signals=signals, fills=dict(step.documents), reads=tuple(step.reads),
+            rules=rules,
+            signals=signals,
+            fills=dict(step.documents),
+            reads=tuple(step.reads),
             rule_options=rule_options,
-            group=dedup.group if dedup else None, bands=dedup.band_keys if dedup else None,
-            signature=dedup.signature if dedup else None, wide=dedup.wide if dedup else False,
+            group=dedup.group if dedup else None,
+            bands=dedup.band_keys if dedup else None,
+            signature=dedup.signature if dedup else None,
+            wide=dedup.wide if dedup else False,
             expect=self.range(expect, (*path, name, "expect")),
         )
 
@@ -395,7 +429,11 @@ class _Loading:
         for name, option in known.items():
             value = given.get(name, option.default)
             usable[name] = None if value is REQUIRED else value
-        extra = {k: v for k, v in given.items() if k not in known} if getattr(entry.plugin, "open_options", False) else {}
+        extra = (
+            {k: v for k, v in given.items() if k not in known}
+            if getattr(entry.plugin, "open_options", False)
+            else {}
+        )
         return cast(Step, entry.plugin(**usable, **extra))
 
     def chosen(self, rules: dict[str, str], names: Any, path: yamlfile.Path) -> dict[str, str]:
@@ -409,7 +447,9 @@ class _Loading:
     def range(self, expect: Any, path: yamlfile.Path) -> tuple[float, float] | None:
         if expect is None:
             return None
-        match = re.fullmatch(r"([\d.]+?)\.\.([\d.]+)", str(expect.get("drop", "")) if isinstance(expect, dict) else "")
+        match = re.fullmatch(
+            r"([\d.]+?)\.\.([\d.]+)", str(expect.get("drop", "")) if isinstance(expect, dict) else ""
+        )
         if match is None or not 0 <= float(match[1]) <= float(match[2]) <= 1:
             raise self.error(f"{expect!r}: write the share dropped as `expect: {{drop: 0.02..0.4}}`", path)
         return float(match[1]), float(match[2])
@@ -435,7 +475,7 @@ def signal_types(step: Step, label: str) -> dict[str, str]:
     """The DuckDB type of every signal. Raises UsageError for a type that cannot be stored."""
     from curator.checking import duckdb_types, empty_frame
 
-    return duckdb_types(step.declared_signals(), empty_frame(), label)
+    return duckdb_types(step.for_measuring().declared_signals(), empty_frame(), label)
 
 
 __all__ = ["GATE", "STEP_KINDS", "Cleaner", "Recipe", "Source", "StepSpec", "Used", "load", "schema"]

@@ -6,14 +6,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator_catalog import Catalog, CatalogError
-from curator_catalog import decisions
-
 from curator.deciding import decision_plan
 from curator.errors import CuratorError, GuardError, UsageError
 from curator.recipe import Recipe
 from curator.run import Quiet, derive_edges, scratch_files, versions
 from curator.summary import Flips, Funnel, check_guards, flips, funnel
+from curator_catalog import Catalog, CatalogError, decisions
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,12 @@ def decide(recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = 
                     con.execute(
                         "INSERT INTO runs SELECT coalesce(max(run_id) + 1, 1), ?, ?, ?, current_timestamp::TIMESTAMP, "
                         "current_timestamp::TIMESTAMP, 'decided', ?, NULL FROM runs",
-                        [recipe.name, recipe.to_json(), json.dumps(versions()), json.dumps(result.funnel.counts)],
+                        [
+                            recipe.name,
+                            recipe.to_json(),
+                            json.dumps(versions()),
+                            json.dumps(result.funnel.counts),
+                        ],
                     )
     except CatalogError as error:
         raise CuratorError(str(error)) from error
@@ -70,4 +73,6 @@ def _require_measures(catalog: Catalog, recipe: Recipe, plan: decisions.Decision
                 "what is missing"
             )
     if plan.final not in known:
-        raise UsageError(f"the cleaners of {recipe.file} never ran; `curator run {recipe.file}` does what is missing")
+        raise UsageError(
+            f"the cleaners of {recipe.file} never ran; `curator run {recipe.file}` does what is missing"
+        )

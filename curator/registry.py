@@ -84,7 +84,7 @@ class Registry:
 
 
 def suggest(name: str, known: typing.Iterable[str]) -> str:
-    """"; did you mean 'x'?", or the list of what there is."""
+    """ "; did you mean 'x'?", or the list of what there is."""
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
@@ -105,12 +105,22 @@ def as_plugin(
     base = BASES[kind]
     if isinstance(target, type):
         if not issubclass(target, base):
-            raise PluginError(f"{target.__name__} from {origin} is registered as a {kind} but is no {base.__name__}")
+            raise PluginError(
+                f"{target.__name__} from {origin} is registered as a {kind} but is no {base.__name__}"
+            )
         if rule is not None:
-            raise PluginError(f"{target.__name__} from {origin}: a class states its rules itself, not in register()")
-        return target if name is None else type(target.__name__, (target,), {"name": name, "__doc__": target.__doc__})
+            raise PluginError(
+                f"{target.__name__} from {origin}: a class states its rules itself, not in register()"
+            )
+        return (
+            target
+            if name is None
+            else type(target.__name__, (target,), {"name": name, "__doc__": target.__doc__})
+        )
     if not callable(target) or kind not in ("filter", "cleaner"):
-        raise PluginError(f"{target!r} from {origin} cannot be registered as a {kind}; give a subclass of {base.__name__}")
+        raise PluginError(
+            f"{target!r} from {origin} cannot be registered as a {kind}; give a subclass of {base.__name__}"
+        )
     make = _filter_from if kind == "filter" else _cleaner_from
     return make(target, name or target.__name__, rule, origin)
 
@@ -157,7 +167,9 @@ def _filter_from(function: Callable[..., Any], name: str, rule: str | None, orig
 
 def _cleaner_from(function: Callable[..., Any], name: str, rule: str | None, origin: str) -> type[Plugin]:
     if rule is not None:
-        raise PluginError(f"{name} from {origin}: a cleaner that is a function has no rule; use curator.Cleaner")
+        raise PluginError(
+            f"{name} from {origin}: a cleaner that is a function has no rule; use curator.Cleaner"
+        )
     annotations, defaults = _options_of(function, origin)
 
     def clean(self: Any, docs: Any) -> list[str]:

@@ -63,7 +63,9 @@ def parse(sql: str) -> Expression:
         node.get("type") == "SELECT_NODE"
         and len(selected) == 1
         and (node.get("from_table") or {}).get("type") == "EMPTY"
-        and not any(node.get(k) for k in ("where_clause", "group_expressions", "having", "qualify", "modifiers"))
+        and not any(
+            node.get(k) for k in ("where_clause", "group_expressions", "having", "qualify", "modifiers")
+        )
         and not node["cte_map"]["map"]
     )
     if not plain:

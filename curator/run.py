@@ -17,8 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from curator_catalog import Catalog, CatalogBusy, CatalogError
-from curator_catalog import commits, decisions
 from filelock import FileLock, Timeout
 
 from curator.deciding import decision_plan, final_table
@@ -30,6 +28,7 @@ from curator.pipeline import FINAL_SIGNALS, MeasureTask, ReadTask, make_worker
 from curator.planning import Changes, current_parts, plan_splits, read_tasks
 from curator.recipe import Recipe
 from curator.summary import Funnel, check_guards, funnel
+from curator_catalog import Catalog, CatalogBusy, CatalogError, commits, decisions
 
 COMMIT_EVERY = 1.0
 
@@ -120,7 +119,9 @@ class _Coordinator:
             with lock.acquire(timeout=0):
                 yield
         except Timeout:
-            raise CuratorError(f"another curator run is at work on {self.folder}; wait for it, or stop it") from None
+            raise CuratorError(
+                f"another curator run is at work on {self.folder}; wait for it, or stop it"
+            ) from None
 
     def run(self, parts: dict[str, Any], sample: float | None, limit: int | None, prune: bool) -> Report:
         self.catalog.create()
@@ -132,7 +133,11 @@ class _Coordinator:
             tasks = read_tasks(con, self.recipe)
             self.run_id = self._start(con)
         for source, uris in changes.vanished.items():
-            kept = "their documents are taken out" if prune else "their documents are kept (--prune takes them out)"
+            kept = (
+                "their documents are taken out"
+                if prune
+                else "their documents are kept (--prune takes them out)"
+            )
             self.progress.note(f"source {source}: {len(uris)} vanished, as {uris[0]}; {kept}")
         if limit is not None:
             first = {t.source: t for t in reversed(tasks)}
@@ -148,7 +153,9 @@ class _Coordinator:
         self._measure_missing()
         result = self._decide()
         self.plugins.hook.run_finished(run={**self._about(), "counts": result.counts})
-        return Report(self.run_id, self.folder, changes, result, self.counts, self.seconds, failed=self.failed)
+        return Report(
+            self.run_id, self.folder, changes, result, self.counts, self.seconds, failed=self.failed
+        )
 
     # -- map and commit
 
@@ -176,7 +183,9 @@ class _Coordinator:
         self.progress.note(f"failed, to be tried again by the next run: {what}")
         if isinstance(task, ReadTask):
             with self.catalog.write(wait=600.0) as con:
-                con.execute("UPDATE splits SET state = 'failed', error = ? WHERE split_id = ?", [error, task.shard_id])
+                con.execute(
+                    "UPDATE splits SET state = 'failed', error = ? WHERE split_id = ?", [error, task.shard_id]
+                )
 
     def _commit(self, wait: float) -> None:
         """Register what lies ready; with `wait` 0, not now if somebody holds the catalog."""
@@ -204,8 +213,12 @@ class _Coordinator:
                 self.counts.update(content["counts"])
                 self.seconds.update(content["seconds"])
                 self.plugins.hook.shard_committed(
-                    shard={"shard_id": content["shard_id"], "source": content["source"],
-                           "documents": content["counts"].get("documents", 0), "bytes": content["counts"].get("bytes", 0)}
+                    shard={
+                        "shard_id": content["shard_id"],
+                        "source": content["source"],
+                        "documents": content["counts"].get("documents", 0),
+                        "bytes": content["counts"].get("bytes", 0),
+                    }
                 )
             for path in (*sidecar.scratch_files, *(() if counted else sidecar.kept_files)):
                 (self.folder / path).unlink(missing_ok=True)
@@ -225,15 +238,28 @@ class _Coordinator:
         for step in self.recipe.steps:
             if step.measures:
                 commits.ensure_measure(
-                    con, step.table,
-                    {"signals": step.signals, "wide_signals": step.wide_signals, "plugin": step.plugin, "version": step.version,
-                     "fingerprint": step.fingerprint,
-                     "options": {k: v for k, v in step.options.items() if k not in step.rule_options}},
+                    con,
+                    step.table,
+                    {
+                        "signals": step.signals,
+                        "wide_signals": step.wide_signals,
+                        "plugin": step.plugin,
+                        "version": step.version,
+                        "fingerprint": step.fingerprint,
+                        "options": {k: v for k, v in step.options.items() if k not in step.rule_options},
+                    },
                 )
         commits.ensure_measure(
-            con, final_table(self.recipe),
-            {"signals": FINAL_SIGNALS, "wide_signals": (), "plugin": "final text", "version": "1",
-             "fingerprint": self.recipe.text_version, "options": {}},
+            con,
+            final_table(self.recipe),
+            {
+                "signals": FINAL_SIGNALS,
+                "wide_signals": (),
+                "plugin": "final text",
+                "version": "1",
+                "fingerprint": self.recipe.text_version,
+                "options": {},
+            },
         )
         if not self.recipe.keep_original and self.recipe.cleaners:
             con.execute("INSERT OR REPLACE INTO store.settings VALUES ('keep_original', 'false')")
@@ -244,7 +270,9 @@ class _Coordinator:
         starts = [0, *(g + 1 for g in gates)]
         for start, stop in zip(starts, [*gates, len(self.recipe.steps)], strict=True):
             with self.catalog.scratch(wait=600.0) as con:
-                tasks = measure_tasks(con, self.recipe, self.plan, range(start, stop), last=stop == len(self.recipe.steps))
+                tasks = measure_tasks(
+                    con, self.recipe, self.plan, range(start, stop), last=stop == len(self.recipe.steps)
+                )
             self._map("measuring what is missing", tasks)
 
     # -- decisions
@@ -322,5 +350,14 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
     from platform import python_version
 
-    names = ("corpus-curator", "duckdb", "polars", "pyarrow", "numba", "datasketch", "ftfy", "fasttext-community")
+    names = (
+        "corpus-curator",
+        "duckdb",
+        "polars",
+        "pyarrow",
+        "numba",
+        "datasketch",
+        "ftfy",
+        "fasttext-community",
+    )
     return {"python": python_version(), **{name: version(name) for name in names}}

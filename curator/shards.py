@@ -31,7 +31,11 @@ class ParquetFile:
             self._target.parent.mkdir(parents=True, exist_ok=True)
             dictionary = [f.name for f in table.schema if f.name in ("source", "license", "declared_domain")]
             self._writer = pq.ParquetWriter(
-                self._temporary, table.schema, compression="zstd", compression_level=TEXT_LEVEL, use_dictionary=dictionary
+                self._temporary,
+                table.schema,
+                compression="zstd",
+                compression_level=TEXT_LEVEL,
+                use_dictionary=dictionary,
             )
         if frame.height:
             self._writer.write_table(table, row_group_size=max(1, frame.height))
@@ -75,7 +79,11 @@ class Attempt:
         """Append to the file of `kind`: "text" and wide measures stay, "pending/…" is read once."""
         if kind not in self._files:
             folder, _, name = kind.partition("/")
-            path = f"shards/pending/{self.name}.{name}.parquet" if folder == "pending" else f"shards/{kind}/{self.name}.parquet"
+            path = (
+                f"shards/pending/{self.name}.{name}.parquet"
+                if folder == "pending"
+                else f"shards/{kind}/{self.name}.parquet"
+            )
             self._files[kind] = ParquetFile(self.corpus, path)
         self._files[kind].write(frame)
 
@@ -95,6 +103,3 @@ class Attempt:
             os.fsync(file.fileno())
         publish(temporary, target)
         return str(target)
-
-
-

@@ -38,7 +38,12 @@ class Funnel:
     @property
     def counts(self) -> dict[str, Any]:
         dropped = {f"{s.step}.{r}": n for s in self.stages for r, n in s.by_rule.items() if n}
-        return {"documents_in_corpus": self.documents, "kept": self.kept, "pending": self.pending, "dropped": dropped}
+        return {
+            "documents_in_corpus": self.documents,
+            "kept": self.kept,
+            "pending": self.pending,
+            "dropped": dropped,
+        }
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,12 @@ def funnel(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Funnel:
         f"CREATE OR REPLACE TEMP TABLE result AS SELECT r.*, coalesce(f.n_chars, 0) AS n_chars FROM ({outcome(plan)}) r "
         f"LEFT JOIN catalog.measures.{quoted(plan.final)} f ON f.doc_id = r.doc_id"
     )
-    dropped = dict(
-        (first, (n, chars))
+    dropped = {
+        first: (n, chars)
         for first, n, chars in con.execute(
             "SELECT first, count(*), sum(n_chars)::BIGINT FROM result WHERE first IS NOT NULL GROUP BY first"
         ).fetchall()
-    )
+    }
     total, chars, kept, pending, kept_chars = con.execute(
         "SELECT count(*), coalesce(sum(n_chars), 0)::BIGINT, count(*) FILTER (decision = 'kept'), "
         "count(*) FILTER (decision = 'pending'), coalesce(sum(n_chars) FILTER (decision = 'kept'), 0)::BIGINT FROM result"
@@ -112,14 +117,18 @@ def check_guards(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> str | No
 
 def flips(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Flips:
     """What would change; the decisions in the temp table `flags` against those in force."""
-    known = con.execute(
-        "SELECT 1 FROM decision_sets WHERE decision_set = ?", [plan.decision_set]
-    ).fetchall()
-    before = f"catalog.decided.{quoted(plan.decision_set)}" if known else "(SELECT NULL::UBIGINT AS doc_id, NULL AS decision, NULL AS first WHERE false)"
+    known = con.execute("SELECT 1 FROM decision_sets WHERE decision_set = ?", [plan.decision_set]).fetchall()
+    before = (
+        f"catalog.decided.{quoted(plan.decision_set)}"
+        if known
+        else "(SELECT NULL::UBIGINT AS doc_id, NULL AS decision, NULL AS first WHERE false)"
+    )
     reasons = "[" + ", ".join("'" + r.replace("'", "''") + "'" for r in plan.reasons) + "]::VARCHAR[]"
     old_reasons = reasons
     if known:
-        rows = con.execute("SELECT reason FROM rules WHERE decision_set = ? ORDER BY rule_index", [plan.decision_set]).fetchall()
+        rows = con.execute(
+            "SELECT reason FROM rules WHERE decision_set = ? ORDER BY rule_index", [plan.decision_set]
+        ).fetchall()
         old_reasons = "[" + ", ".join("'" + r.replace("'", "''") + "'" for (r,) in rows) + "]::VARCHAR[]"
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE flipped AS
@@ -148,7 +157,8 @@ def flips(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Flips:
     }
     samples = {
         name: [
-            i for (i,) in con.execute(
+            i
+            for (i,) in con.execute(
                 f"SELECT x.doc_id FROM flipped x JOIN catalog.store.documents d ON d.doc_id = x.doc_id WHERE {where} "
                 "ORDER BY d.doc_key LIMIT 5"
             ).fetchall()
@@ -156,5 +166,11 @@ def flips(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Flips:
         for name, where in (("gained", "now AND NOT was"), ("lost", "was AND NOT now"))
     }
     return Flips(
-        *totals, counted("old_reason", "now AND NOT was"), counted("new_reason", "was AND NOT now"), by_source, samples
+        gained=totals[0],
+        lost=totals[1],
+        newly_pending=totals[2],
+        gained_by=counted("old_reason", "now AND NOT was"),
+        lost_by=counted("new_reason", "was AND NOT now"),
+        by_source=by_source,
+        samples=samples,
     )

@@ -15,12 +15,12 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 import xxhash
-from curator_catalog import CatalogError
-from curator_catalog.commits import remove_documents
-from curator_catalog.views import quoted
 
 from curator.corpus import Corpus
 from curator.errors import CuratorError
+from curator_catalog import CatalogError
+from curator_catalog.commits import remove_documents
+from curator_catalog.views import quoted
 
 
 @dataclass
@@ -40,7 +40,9 @@ def check(corpus: Corpus, advance: Callable[[int], None] = lambda size: None) ->
     """Compare every registered file's size and hash, and every stored text's hash, with the catalog."""
     found = Findings()
     with corpus.catalog.read() as con:
-        shards = con.execute("SELECT shard_id, measure, path, rows, bytes, hash FROM shards ORDER BY path").fetchall()
+        shards = con.execute(
+            "SELECT shard_id, measure, path, rows, bytes, hash FROM shards ORDER BY path"
+        ).fetchall()
         original = not con.execute("SELECT 1 FROM store.settings WHERE name = 'keep_original'").fetchall()
     for shard_id, measure, path, rows, size, digest in shards:
         found.files += 1
@@ -50,7 +52,8 @@ def check(corpus: Corpus, advance: Callable[[int], None] = lambda size: None) ->
             found.damaged.append((shard_id, measure, path, problem))
     registered = {path for _, _, path, *_ in shards}
     found.orphans = sorted(
-        str(p.relative_to(corpus.folder)) for p in (corpus.folder / "shards").rglob("*")
+        str(p.relative_to(corpus.folder))
+        for p in (corpus.folder / "shards").rglob("*")
         if p.is_file() and str(p.relative_to(corpus.folder)) not in registered
     )
     return found
@@ -71,7 +74,9 @@ def _problem(path: Path, rows: int, size: int, digest: str, *, texts: bool) -> s
         if file.metadata.num_rows != rows:
             return f"has {file.metadata.num_rows} rows, {rows} were registered"
         for group in range(file.num_row_groups if texts else 0):
-            frame = pl.DataFrame(pl.from_arrow(file.read_row_group(group, columns=["doc_id", "text", "content_hash"])))
+            frame = pl.DataFrame(
+                pl.from_arrow(file.read_row_group(group, columns=["doc_id", "text", "content_hash"]))
+            )
             for doc_id, text, stored in frame.iter_rows():
                 if xxhash.xxh3_128_hexdigest(text.encode()) != stored:
                     return f"document {doc_id} has another text than its content_hash says"
@@ -84,7 +89,9 @@ def repair(corpus: Corpus, found: Findings) -> list[str]:
     with corpus.catalog.write(wait=600.0) as con:
         for shard_id, measure, path, _ in found.damaged:
             if measure == "text":
-                remove_documents(con, f"SELECT doc_id FROM store.documents WHERE doc_id >> 32 = {int(shard_id)}")
+                remove_documents(
+                    con, f"SELECT doc_id FROM store.documents WHERE doc_id >> 32 = {int(shard_id)}"
+                )
                 con.execute("UPDATE splits SET state = 'planned' WHERE split_id = ?", [shard_id])
                 con.execute("DELETE FROM shards WHERE shard_id = ?", [shard_id])
                 done.append(f"split {shard_id} will be read again ({path})")
@@ -105,11 +112,15 @@ def digest(corpus: Corpus) -> str:
     try:
         with corpus.catalog.users() as con:
             steps = [
-                name for (name,) in con.execute(
+                name
+                for (name,) in con.execute(
                     "SELECT view_name FROM duckdb_views() WHERE schema_name = 'signals' ORDER BY view_name"
                 ).fetchall()
             ]
-            if not con.execute("SELECT 1 FROM decisions LIMIT 1").fetchall() and con.execute("SELECT 1 FROM documents LIMIT 1").fetchall():
+            if (
+                not con.execute("SELECT 1 FROM decisions LIMIT 1").fetchall()
+                and con.execute("SELECT 1 FROM documents LIMIT 1").fetchall()
+            ):
                 raise CuratorError("nothing is decided yet; `curator run` does")
             for query in _digest_queries(steps):
                 for values in _rows(con, query):
@@ -117,7 +128,12 @@ def digest(corpus: Corpus) -> str:
             for (path,) in con.execute("SELECT path FROM shards WHERE measure = 'text'").fetchall():
                 if not (corpus.folder / path).is_file():
                     raise CuratorError(f"{path} is missing; `curator check --repair` takes it out")
-            texts = pl.concat([pl.DataFrame(schema={"doc_key": pl.String, "read": pl.String, "final": pl.String}), *_text_hashes(con)])
+            texts = pl.concat(
+                [
+                    pl.DataFrame(schema={"doc_key": pl.String, "read": pl.String, "final": pl.String}),
+                    *_text_hashes(con),
+                ]
+            )
     except CatalogError as error:
         raise CuratorError(str(error)) from None
     for row in texts.sort("doc_key").iter_rows():
@@ -156,8 +172,10 @@ def _text_hashes(con: Any) -> Iterator[pl.DataFrame]:
     for batch in con.sql(query).to_arrow_reader(2_000):
         read, final = batch.column(1).to_pylist(), batch.column(2).to_pylist()
         yield pl.DataFrame(
-            {"doc_key": batch.column(0).to_pylist(),
-             "read": [xxhash.xxh3_128_hexdigest(t.encode()) for t in read],
-             "final": [xxhash.xxh3_128_hexdigest(t.encode()) for t in final]},
+            {
+                "doc_key": batch.column(0).to_pylist(),
+                "read": [xxhash.xxh3_128_hexdigest(t.encode()) for t in read],
+                "final": [xxhash.xxh3_128_hexdigest(t.encode()) for t in final],
+            },
             schema={"doc_key": pl.String, "read": pl.String, "final": pl.String},
         )

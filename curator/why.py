@@ -63,7 +63,8 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
     with corpus.catalog.read() as con:
         part = con.execute(
             "SELECT p.uri FROM store.documents d JOIN parts p ON p.split_id = d.doc_id >> 32 AND p.ordinal = d.part "
-            "WHERE d.doc_id = ?", [doc_id]
+            "WHERE d.doc_id = ?",
+            [doc_id],
         ).fetchall()
         recipe_rows = con.execute(
             "SELECT recipe FROM store.decision_sets JOIN store.settings ON value = decision_set WHERE name = 'decision_set'"
@@ -93,7 +94,9 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
         signals=signals,
         rules=_rules(corpus, recipe, doc_id, signals) if recipe else [],
         copies=copies,
-        quarantine=corpus.sql("SELECT step, reason, detail FROM quarantine WHERE doc_id = ?", [doc_id]).dicts(),
+        quarantine=corpus.sql(
+            "SELECT step, reason, detail FROM quarantine WHERE doc_id = ?", [doc_id]
+        ).dicts(),
         text=text[0][0] if text else "",
     )
 
@@ -128,10 +131,16 @@ def _rules(
             measured = step.table is None or signals.get(step.name) is not None
             fails = (f"{step.name}.{rule.name}" in reasons) if measured else None
             options = {n: recipe.steps[at].options[n] for n in PARAMETER.findall(rule.text)}
-            answers.append(RuleAnswer(step.name, rule.name, rule.text, values, options, _margin(values, options), fails))
+            answers.append(
+                RuleAnswer(step.name, rule.name, rule.text, values, options, _margin(values, options), fails)
+            )
         if step.copies:
             dropped = f"{step.name}.duplicate" in reasons
-            answers.append(RuleAnswer(step.name, "duplicate", "another copy of its cluster is kept", {}, {}, None, dropped))
+            answers.append(
+                RuleAnswer(
+                    step.name, "duplicate", "another copy of its cluster is kept", {}, {}, None, dropped
+                )
+            )
     return answers
 
 

@@ -29,7 +29,9 @@ def load(text: str, file: str) -> tuple[Any, dict[Path, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise RecipeError(
-            f"not valid YAML: {error.problem or error.context}", file=file, line=mark.line + 1 if mark else None
+            f"not valid YAML: {error.problem or error.context}",
+            file=file,
+            line=mark.line + 1 if mark else None,
         ) from None
 
 
@@ -38,7 +40,7 @@ def _data(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int], 
     if isinstance(node, yaml.MappingNode):
         found: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]  # yaml's stubs
+            key = loader.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if not isinstance(key, str | int | float | bool):
                 raise RecipeError("a key must be a plain word", file=file, line=line)
@@ -49,7 +51,7 @@ def _data(loader: _Loader, node: yaml.Node, path: Path, lines: dict[Path, int], 
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_data(loader, item, (*path, i), lines, file) for i, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]  # yaml's stubs
+    return loader.construct_object(node, deep=True)
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int | None:

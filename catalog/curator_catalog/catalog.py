@@ -69,7 +69,9 @@ class Catalog:
         """A scratch database, writable, with the catalog attached read-only behind it."""
         con = duckdb.connect(config=self._config)
         try:
-            self._retry(wait, lambda: con.execute(f"ATTACH '{_escaped(str(self.path))}' AS catalog (READ_ONLY)"))
+            self._retry(
+                wait, lambda: con.execute(f"ATTACH '{_escaped(str(self.path))}' AS catalog (READ_ONLY)")
+            )
             con.execute("SET search_path = 'memory.main,catalog.main,catalog.store'; SET TimeZone = 'UTC'")
             yield con
         finally:
@@ -89,7 +91,9 @@ class Catalog:
             for number, sql in wanted:
                 if number > current:
                     con.execute(sql)
-                    con.execute("INSERT OR REPLACE INTO store.settings VALUES ('schema_version', ?)", [str(number)])
+                    con.execute(
+                        "INSERT OR REPLACE INTO store.settings VALUES ('schema_version', ?)", [str(number)]
+                    )
             con.execute("INSERT OR REPLACE INTO store.settings VALUES ('root', ?)", [str(self.folder)])
             if current < wanted[-1][0]:
                 from curator_catalog.views import create_views
@@ -115,7 +119,9 @@ class Catalog:
                 shadow_moved_views(con, self.folder)
             paths = [str(self.folder / p) for (p,) in con.sql("SELECT path FROM shards").fetchall()]
             con.execute(f"SET allowed_paths = [{', '.join(_quoted(p) for p in paths)}]")
-            con.execute("SET search_path = 'main'; SET enable_external_access = false; SET lock_configuration = true")
+            con.execute(
+                "SET search_path = 'main'; SET enable_external_access = false; SET lock_configuration = true"
+            )
             yield con
 
     def query(self, sql: str, parameters: Sequence[Any] = (), *, wait: float = 60.0) -> Any:

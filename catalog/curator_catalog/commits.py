@@ -93,7 +93,12 @@ def _commit_read(con: duckdb.DuckDBPyConnection, folder: Path, sidecar: Sidecar,
 
 
 def _commit_measure(
-    con: duckdb.DuckDBPyConnection, folder: Path, shard_id: int, table: str, measure: Mapping[str, Any], run_id: int
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    shard_id: int,
+    table: str,
+    measure: Mapping[str, Any],
+    run_id: int,
 ) -> None:
     ensure_measure(con, table, measure)
     if measure["narrow"]:
@@ -128,8 +133,14 @@ def ensure_measure(con: duckdb.DuckDBPyConnection, table: str, measure: Mapping[
     con.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
     con.execute(
         "INSERT INTO store.measures VALUES (?, ?, ?, ?, ?, ?, current_timestamp::TIMESTAMP)",
-        [table, measure["plugin"], measure["version"], measure["fingerprint"],
-         json.dumps(measure["options"], default=str), bool(measure["wide_signals"])],
+        [
+            table,
+            measure["plugin"],
+            measure["version"],
+            measure["fingerprint"],
+            json.dumps(measure["options"], default=str),
+            bool(measure["wide_signals"]),
+        ],
     )
     con.execute(f"COMMENT ON TABLE {name} IS 'What {measure['plugin']} measured, one row a document'")
     con.execute(f"COMMENT ON COLUMN {name}.doc_id IS 'The document'")
@@ -150,7 +161,8 @@ def supersede(con: duckdb.DuckDBPyConnection, source: str) -> None:
     )
     if con.execute("SELECT count(*) FROM replaced").fetchall()[0][0]:
         remove_documents(
-            con, "SELECT doc_id FROM store.documents d JOIN replaced r ON r.split_id = d.doc_id >> 32 AND r.ordinal = d.part"
+            con,
+            "SELECT doc_id FROM store.documents d JOIN replaced r ON r.split_id = d.doc_id >> 32 AND r.ordinal = d.part",
         )
         con.execute(
             "UPDATE parts SET state = 'superseded' FROM replaced r "
@@ -196,8 +208,6 @@ def remove_documents(con: duckdb.DuckDBPyConnection, doc_ids: str) -> None:
             AND table_name <> 'quarantine'"""
     ).fetchall()
     for schema, table in tables:
-        con.execute(
-            f"DELETE FROM {schema}.{quoted(table)} WHERE doc_id IN (SELECT doc_id FROM removed)"
-        )
+        con.execute(f"DELETE FROM {schema}.{quoted(table)} WHERE doc_id IN (SELECT doc_id FROM removed)")
     con.execute("DELETE FROM store.edge_sets")
     con.execute("DROP TABLE removed")

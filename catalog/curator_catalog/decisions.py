@@ -66,7 +66,9 @@ class StepPlan:
 
     @property
     def reasons(self) -> list[str]:
-        return [f"{self.name}.{r.name}" for r in self.rules] + ([f"{self.name}.{DUPLICATE}"] if self.copies else [])
+        return [f"{self.name}.{r.name}" for r in self.rules] + (
+            [f"{self.name}.{DUPLICATE}"] if self.copies else []
+        )
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ class DecisionPlan:
         return sum(len(s.reasons) for s in self.steps[:step])
 
 
-def derive_missing_edges(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> dict[str, EdgeSummary]:
+def derive_missing_edges(
+    con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path
+) -> dict[str, EdgeSummary]:
     """Derive, into scratch tables, the edge sets that new documents made stale."""
     known = {name for (name,) in con.execute("SELECT edge_set FROM edge_sets").fetchall()}
     found: dict[str, EdgeSummary] = {}
@@ -130,8 +134,15 @@ def write_edges(
         assert step.copies is not None
         con.execute(
             "INSERT OR REPLACE INTO store.edge_sets VALUES (?, ?, ?, ?, ?, ?, ?, current_timestamp::TIMESTAMP)",
-            [name, step.table, step.copies.within, summary.documents, summary.groups, summary.edges,
-             summary.truncated_buckets],
+            [
+                name,
+                step.table,
+                step.copies.within,
+                summary.documents,
+                summary.groups,
+                summary.edges,
+                summary.truncated_buckets,
+            ],
         )
 
 
@@ -197,7 +208,9 @@ def flag_rows(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> None:
             if not rule.window:
                 bit = plan.first_bit(i) + r
                 guard = f"{present} AND " if step.table else ""
-                words[bit // 64].append(f"CASE WHEN {guard}{rule.sql} THEN {1 << bit % 64}::UBIGINT ELSE 0 END")
+                words[bit // 64].append(
+                    f"CASE WHEN {guard}{rule.sql} THEN {1 << bit % 64}::UBIGINT ELSE 0 END"
+                )
     fails = ", ".join(f"({' | '.join(bits) or '0'})::UBIGINT AS fails_{w}" for w, bits in enumerate(words))
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE flags AS SELECT d.doc_id, {fails}, "
@@ -225,7 +238,8 @@ def _mark(con: duckdb.DuckDBPyConnection, bit: int, hits: str) -> None:
 def _dedup(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, at: int, folder: Path) -> None:
     step = plan.steps[at]
     copies = step.copies
-    assert copies is not None and step.table is not None
+    assert copies is not None
+    assert step.table is not None
     value = f"s{at}.{quoted(copies.group)}" if copies.group else "NULL"
     aliases = _aliases(f"{copies.scope} {copies.order_by} {value} s{at}.", plan)
     ranks = "CASE d.source " + " ".join(
@@ -243,10 +257,14 @@ def _dedup(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, at: int, folder: 
         cluster_equal(con, "population", "value")
     elif copies.min_similarity is not None:
         measures = f"(SELECT doc_id, signature FROM {wide_relation(con, folder, step.table, step.signals, 'catalog.measures')})"
-        cluster_linked(con, "population", str(copies.edge_set), min_similarity=copies.min_similarity, measures=measures)
+        cluster_linked(
+            con, "population", str(copies.edge_set), min_similarity=copies.min_similarity, measures=measures
+        )
     else:
         cluster_linked(con, "population", str(copies.edge_set))
-    elect(con, "population", "survives DESC, preferred DESC NULLS LAST, source_rank, source_key, content_hash")
+    elect(
+        con, "population", "survives DESC, preferred DESC NULLS LAST, source_rank, source_key, content_hash"
+    )
     con.execute(
         "INSERT INTO copies SELECT doc_id, ?, cluster_id, cluster_size, kept_copy FROM elected", [step.name]
     )
@@ -257,7 +275,8 @@ def _dedup(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, at: int, folder: 
 def outcome(plan: DecisionPlan) -> str:
     """SQL over flags: doc_id, decision, first (index of the first failing rule), fails_0, …"""
     first = "CASE " + " ".join(
-        f"WHEN fails_{w} <> 0 THEN bit_count(xor(fails_{w}, fails_{w} - 1)) - 1 + {64 * w}" for w in range(plan.words)
+        f"WHEN fails_{w} <> 0 THEN bit_count(xor(fails_{w}, fails_{w} - 1)) - 1 + {64 * w}"
+        for w in range(plan.words)
     )
     failed = " OR ".join(f"fails_{w} <> 0" for w in range(plan.words))
     fails = ", ".join(f"fails_{w}" for w in range(plan.words))
@@ -276,15 +295,28 @@ def export(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, files: Path) -> N
 def write(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, files: Path, folder: Path) -> None:
     """Put a decision set in force, in the caller's transaction."""
     table = f"decided.{quoted(plan.decision_set)}"
-    con.execute(f"CREATE OR REPLACE TABLE {table} AS FROM read_parquet('{_escaped(files / 'decided')}.parquet')")
-    con.execute(f"COMMENT ON TABLE {table} IS 'Decisions of recipe {plan.decision_set}; see the view decisions'")
-    comments = {"doc_id": "The document", "decision": "kept, dropped or pending", "first": "Index of the first failing rule"}
-    comments |= {f"fails_{w}": f"Bits of the failing rules {64 * w} to {64 * w + 63}" for w in range(plan.words)}
+    con.execute(
+        f"CREATE OR REPLACE TABLE {table} AS FROM read_parquet('{_escaped(files / 'decided')}.parquet')"
+    )
+    con.execute(
+        f"COMMENT ON TABLE {table} IS 'Decisions of recipe {plan.decision_set}; see the view decisions'"
+    )
+    comments = {
+        "doc_id": "The document",
+        "decision": "kept, dropped or pending",
+        "first": "Index of the first failing rule",
+    }
+    comments |= {
+        f"fails_{w}": f"Bits of the failing rules {64 * w} to {64 * w + 63}" for w in range(plan.words)
+    }
     for column, comment in comments.items():
         con.execute(f"COMMENT ON COLUMN {table}.{column} IS '{comment}'")
     name = [plan.decision_set]
     con.execute("DELETE FROM duplicates WHERE decision_set = ?", name)
-    con.execute("INSERT INTO duplicates BY NAME SELECT ? AS decision_set, * FROM read_parquet(?)", [*name, str(files / "copies.parquet")])
+    con.execute(
+        "INSERT INTO duplicates BY NAME SELECT ? AS decision_set, * FROM read_parquet(?)",
+        [*name, str(files / "copies.parquet")],
+    )
     con.execute("DELETE FROM rules WHERE decision_set = ?", name)
     rows = _rule_rows(plan)
     if rows:
@@ -294,8 +326,14 @@ def write(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, files: Path, folde
         "final": plan.final,
         "fills": plan.fills,
         "steps": [
-            {"name": s.name, "plugin": s.plugin, "table": s.table, "signals": dict(s.signals), "wide": bool(s.wide_signals),
-             "edge_set": s.copies.edge_set if s.copies else None}
+            {
+                "name": s.name,
+                "plugin": s.plugin,
+                "table": s.table,
+                "signals": dict(s.signals),
+                "wide": bool(s.wide_signals),
+                "edge_set": s.copies.edge_set if s.copies else None,
+            }
             for s in plan.steps
         ],
     }
@@ -314,8 +352,18 @@ def _rule_rows(plan: DecisionPlan) -> list[Sequence[Any]]:
         if step.copies:
             named.append((DUPLICATE, "another copy of its cluster is kept", {"order": step.copies.order_by}))
         for name, text, options in named:
-            rows.append((plan.decision_set, len(rows), i, step.name, name, f"{step.name}.{name}", text,
-                         json.dumps(options, default=str)))
+            rows.append(
+                (
+                    plan.decision_set,
+                    len(rows),
+                    i,
+                    step.name,
+                    name,
+                    f"{step.name}.{name}",
+                    text,
+                    json.dumps(options, default=str),
+                )
+            )
     return rows
 
 

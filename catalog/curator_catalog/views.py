@@ -43,7 +43,8 @@ def create_views(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
         "NULL::BOOLEAN AS kept, NULL::VARCHAR AS reason, NULL::VARCHAR[] AS reasons WHERE false",
         "duplicate_edges": _duplicate_edges(current),
         "documents_in": "\nUNION ALL BY NAME ".join(
-            f"(SELECT * FROM ({_documents(con, s)}) WHERE set_name = {_text(s['name'])})" for s in sets.values()
+            f"(SELECT * FROM ({_documents(con, s)}) WHERE set_name = {_text(s['name'])})"
+            for s in sets.values()
         )
         or "SELECT * FROM main.documents WHERE set_name IS NULL AND false",
     }
@@ -129,7 +130,9 @@ def _documents(con: duckdb.DuckDBPyConnection, chosen: dict[str, Any] | None) ->
 
 
 def _files(con: duckdb.DuckDBPyConnection, folder: Path, measure: str) -> str | None:
-    paths = con.execute("SELECT path FROM shards WHERE measure = ? ORDER BY shard_id, path", [measure]).fetchall()
+    paths = con.execute(
+        "SELECT path FROM shards WHERE measure = ? ORDER BY shard_id, path", [measure]
+    ).fetchall()
     if not paths:
         return None
     return "read_parquet([" + ", ".join(_text(str(folder / p)) for (p,) in paths) + "])"
@@ -150,7 +153,11 @@ def _texts(con: duckdb.DuckDBPyConnection, folder: Path, chosen: dict[str, Any] 
 
 
 def wide_relation(
-    con: duckdb.DuckDBPyConnection, folder: Path, table: str, signals: Mapping[str, str], schema: str = "measures"
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    table: str,
+    signals: Mapping[str, str],
+    schema: str = "measures",
 ) -> str:
     """The rows of a wide measure: those of its files whose documents are in force."""
     found = _files(con, folder, table)
@@ -162,13 +169,19 @@ def wide_relation(
 
 
 def _signal_views(con: duckdb.DuckDBPyConnection, folder: Path, chosen: dict[str, Any] | None) -> None:
-    for (name,) in con.execute("SELECT view_name FROM duckdb_views() WHERE schema_name = 'signals'").fetchall():
+    for (name,) in con.execute(
+        "SELECT view_name FROM duckdb_views() WHERE schema_name = 'signals'"
+    ).fetchall():
         con.execute(f"DROP VIEW signals.{quoted(name)}")
     for step in chosen["steps"] if chosen else []:
         if not step["signals"]:
             continue
         table = step["table"]
-        source = wide_relation(con, folder, table, step["signals"]) if step["wide"] else f"measures.{quoted(table)}"
+        source = (
+            wide_relation(con, folder, table, step["signals"])
+            if step["wide"]
+            else f"measures.{quoted(table)}"
+        )
         columns = ", ".join(quoted(c) for c in step["signals"])
         view = f"signals.{quoted(step['name'])}"
         con.execute(f"CREATE VIEW {view} AS SELECT doc_id, {columns} FROM {source}")

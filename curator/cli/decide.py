@@ -40,7 +40,9 @@ def decide(
     loaded = recipes.load(str(recipe)).with_options(changes)
     result = decide_again(loaded, corpus=corpus, dry_run=dry_run)
     if json:
-        return as_json({"written": result.written, "counts": result.funnel.counts, "flips": asdict(result.flips)})
+        return as_json(
+            {"written": result.written, "counts": result.funnel.counts, "flips": asdict(result.flips)}
+        )
     _print(result, Path(corpus or loaded.corpus), unredacted)
 
 
@@ -51,16 +53,25 @@ def _print(result: Decided, corpus: Path, unredacted: bool) -> None:
     out = console()
     f, flips = result.funnel, result.flips
     verb = "are" if result.written else "would be"
-    out.print(f"{count(f.kept)} of {count(f.documents)} documents {verb} kept ({share(f.kept, f.documents)}); "
-              f"{count(flips.gained)} gained, {count(flips.lost)} lost", soft_wrap=True)
+    out.print(
+        f"{count(f.kept)} of {count(f.documents)} documents {verb} kept ({share(f.kept, f.documents)}); "
+        f"{count(flips.gained)} gained, {count(flips.lost)} lost",
+        soft_wrap=True,
+    )
     if flips.newly_pending or f.pending:
-        out.print(f"{count(f.pending)} pending, {count(flips.newly_pending)} of them by this change: the next curator run measures them")
+        out.print(
+            f"{count(f.pending)} pending, {count(flips.newly_pending)} of them by this change: the next curator run measures them"
+        )
     rows = [(f"+ no longer {r}", count(n)) for r, n in flips.gained_by.items()]
     rows += [(f"- now {r}", count(n)) for r, n in flips.lost_by.items()]
     if rows:
         table("", ("by rule", "documents"), rows, right=("documents",))
-        table("", ("source", "gained", "lost"), [(s, count(g), count(lost)) for s, (g, lost) in flips.by_source.items()],
-              right=("gained", "lost"))
+        table(
+            "",
+            ("source", "gained", "lost"),
+            [(s, count(g), count(lost)) for s, (g, lost) in flips.by_source.items()],
+            right=("gained", "lost"),
+        )
         opened = Corpus.existing(corpus)
         shown = []
         for name, ids in flips.samples.items():

@@ -35,7 +35,9 @@ def errors() -> Iterator[None]:
         sys.exit(1)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()
+) -> None:
     """Print a table to stdout; numbers stand right."""
     from rich.table import Table
     from rich.text import Text
@@ -91,14 +93,28 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.progress import (
-            BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn,
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
             TransferSpeedColumn,
         )
 
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-            TextColumn("{task.fields[documents]:,} documents"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=console(stderr=True), transient=False,
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TextColumn("{task.fields[documents]:,} documents"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console(stderr=True),
+            transient=False,
         )
         self._task: Any = None
 

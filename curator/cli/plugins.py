@@ -35,16 +35,30 @@ def plugins(
     if json:
         return as_json({"plugins": described, "broken": found.broken})
     if name is None:
-        table("", ("plugin", "kind", "origin", "options", ""),
-              [(d["name"], d["kind"], d["origin"], ", ".join(_option(o) for o in d["options"] if not o["common"]), d["doc"])
-               for d in described])
+        table(
+            "",
+            ("plugin", "kind", "origin", "options", ""),
+            [
+                (
+                    d["name"],
+                    d["kind"],
+                    d["origin"],
+                    ", ".join(_option(o) for o in d["options"] if not o["common"]),
+                    d["doc"],
+                )
+                for d in described
+            ],
+        )
     else:
         for entry, d in zip(entries, described, strict=True):
             out = console()
             out.print(f"[bold]{d['name']}[/bold]  {d['kind']}, version {d['version']}, from {d['origin']}")
             out.print("\n" + (inspect.getdoc(entry.plugin) or ""), markup=False)
-            table("options", ("option", "type", "default", ""),
-                  [(o["name"], o["type"], o["default"], o["help"]) for o in d["options"]])
+            table(
+                "options",
+                ("option", "type", "default", ""),
+                [(o["name"], o["type"], o["default"], o["help"]) for o in d["options"]],
+            )
     for what, error in found.broken.items():
         console(stderr=True).print(f"broken: {what}: {error}", markup=False, style="red")
 
@@ -55,12 +69,23 @@ def _described(entry: Any) -> dict[str, Any]:
 
     common = set(BASES[entry.kind].options())
     options = [
-        {"name": o.name, "type": o.type_name, "default": "required" if o.default is REQUIRED else repr(o.default),
-         "help": o.help, "common": o.name in common}
+        {
+            "name": o.name,
+            "type": o.type_name,
+            "default": "required" if o.default is REQUIRED else repr(o.default),
+            "help": o.help,
+            "common": o.name in common,
+        }
         for o in entry.plugin.options().values()
     ]
-    return {"name": entry.name, "kind": entry.kind, "origin": entry.origin, "version": entry.version, "doc": entry.doc,
-            "options": options}
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "origin": entry.origin,
+        "version": entry.version,
+        "doc": entry.doc,
+        "options": options,
+    }
 
 
 def _option(option: dict[str, Any]) -> str:

@@ -58,11 +58,20 @@ def _format_of(output: Path | None) -> Format:
 
 def _show(result: pa.Table, limit: int) -> None:
     shown = result if limit == 0 else result.slice(0, limit)
-    numbers = [f.name for f in result.schema if str(f.type).startswith(("int", "uint", "float", "double", "decimal"))]
+    numbers = [
+        f.name for f in result.schema if str(f.type).startswith(("int", "uint", "float", "double", "decimal"))
+    ]
     columns = [column.to_pylist() for column in shown.columns]
-    table("", result.column_names, ([_cell(v) for v in row] for row in zip(*columns, strict=True)), right=numbers)
+    table(
+        "",
+        result.column_names,
+        ([_cell(v) for v in row] for row in zip(*columns, strict=True)),
+        right=numbers,
+    )
     if shown.num_rows < result.num_rows:
-        console(stderr=True).print(f"{shown.num_rows} of {result.num_rows:,} rows; --rows 0 shows all, -o writes them")
+        console(stderr=True).print(
+            f"{shown.num_rows} of {result.num_rows:,} rows; --rows 0 shows all, -o writes them"
+        )
 
 
 def _cell(value: Any) -> str:
@@ -118,17 +127,36 @@ def status(corpus: Path = CorpusOption, json: bool = JsonOption) -> None:
     if json:
         return as_json({"sources": sources, "quarantine": quarantine, "runs": runs, "vanished": gone})
     names = ("done", "planned", "failed", "documents", "kept", "pending")
-    table("", ("source", *(f"splits {n}" if n in names[:3] else n for n in names)),
-          [[s["source"], *(count(s[n] or 0) for n in names)] for s in sources],
-          right=("splits done", "splits planned", "splits failed", *names))
+    table(
+        "",
+        ("source", *(f"splits {n}" if n in names[:3] else n for n in names)),
+        [[s["source"], *(count(s[n] or 0) for n in names)] for s in sources],
+        right=("splits done", "splits planned", "splits failed", *names),
+    )
     if quarantine:
-        table("quarantine", ("source", "step", "reason", "records"),
-              [[q["source"] or "", q["step"], q["reason"], count(q["records"])] for q in quarantine], right=("records",))
+        table(
+            "quarantine",
+            ("source", "step", "reason", "records"),
+            [[q["source"] or "", q["step"], q["reason"], count(q["records"])] for q in quarantine],
+            right=("records",),
+        )
     if gone:
         table("vanished files", ("source", "file"), [[g["source"], g["uri"]] for g in gone])
-    table("runs", ("run", "recipe", "state", "started", "finished"),
-          [[r["run_id"], r["recipe"], r["state"], f"{r['started']:%Y-%m-%d %H:%M:%S}",
-            f"{r['finished']:%Y-%m-%d %H:%M:%S}" if r["finished"] else ""] for r in runs], right=("run",))
+    table(
+        "runs",
+        ("run", "recipe", "state", "started", "finished"),
+        [
+            [
+                r["run_id"],
+                r["recipe"],
+                r["state"],
+                f"{r['started']:%Y-%m-%d %H:%M:%S}",
+                f"{r['finished']:%Y-%m-%d %H:%M:%S}" if r["finished"] else "",
+            ]
+            for r in runs
+        ],
+        right=("run",),
+    )
 
 
 def why(
@@ -155,23 +183,51 @@ def why(
     out.print(f"[bold]{d['doc_id']}[/bold] {d['source']} ", end="")
     out.print(d["source_key"], markup=False)
     out.print(f"[bold]{d['decision'] or 'undecided'}[/bold]{': ' + d['reason'] if d['reason'] else ''}")
-    about = {k: d[k] for k in ("title", "url", "published", "license", "language", "declared_domain", "domain", "n_chars", "n_words")}
-    table("", ("column", "value"), [(k, v) for k, v in (about | {"file": found.file}).items() if v is not None])
+    about = {
+        k: d[k]
+        for k in (
+            "title",
+            "url",
+            "published",
+            "license",
+            "language",
+            "declared_domain",
+            "domain",
+            "n_chars",
+            "n_words",
+        )
+    }
+    table(
+        "", ("column", "value"), [(k, v) for k, v in (about | {"file": found.file}).items() if v is not None]
+    )
     rows = []
     for r in found.rules:
         values = ", ".join(f"{k} = {_cell(v) or 'NULL'}" for k, v in r.values.items())
         options = ", ".join(f"${k} = {v}" for k, v in r.options.items())
         answer = "not measured" if r.fails is None else "fails" if r.fails else "passes"
-        rows.append((f"{r.step}.{r.rule}", answer, values, r.expression, options, "" if r.margin is None else f"{r.margin:+.4g}"))
+        rows.append(
+            (
+                f"{r.step}.{r.rule}",
+                answer,
+                values,
+                r.expression,
+                options,
+                "" if r.margin is None else f"{r.margin:+.4g}",
+            )
+        )
     table("rules", ("rule", "answer", "measured", "drops where", "with", "margin"), rows, right=("margin",))
     for copy in found.copies:
         kept = "this one" if copy["is_kept"] else str(copy["kept_copy"])
         near = copy["similarity_to_kept"]
-        out.print(f"{copy['step']}: one of {copy['cluster_size']} copies; kept is {kept}"
-                  + (f", similarity {near:.2f}" if near is not None else ""))
-        table("", ("copy", "source", "source_key"), [(o["doc_id"], o["source"], o["source_key"]) for o in copy["others"]])
+        out.print(
+            f"{copy['step']}: one of {copy['cluster_size']} copies; kept is {kept}"
+            + (f", similarity {near:.2f}" if near is not None else "")
+        )
+        table(
+            "",
+            ("copy", "source", "source_key"),
+            [(o["doc_id"], o["source"], o["source_key"]) for o in copy["others"]],
+        )
     for q in found.quarantine:
         out.print(f"quarantine: step {q['step']}: {q['reason']}: {q['detail']}", markup=False)
     out.print("\n" + text[:1500] + (" …" if len(text) > 1500 else ""), markup=False)
-
-

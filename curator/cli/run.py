@@ -16,15 +16,27 @@ if TYPE_CHECKING:
 def run(
     recipe: Path = typer.Argument(None, help="The recipe file (YAML)."),
     engine: str = typer.Option("local", help="Where the work is done: local."),
-    workers: int = typer.Option(None, "--workers", "-w", min=1, help="Processes; one a core unless given."),
-    limit: int = typer.Option(None, min=1, help="Try out: only the first N documents of each source, in a scratch corpus."),
-    sample: str = typer.Option(None, help="Try out: only this share of the documents, as 1%, in a scratch corpus."),
+    workers: int = typer.Option(
+        None,
+        "--workers",
+        "-w",
+        min=0,
+        help="Processes; one a core unless given. 0 works in this one, for debugging.",
+    ),
+    limit: int = typer.Option(
+        None, min=1, help="Try out: only the first N documents of each source, in a scratch corpus."
+    ),
+    sample: str = typer.Option(
+        None, help="Try out: only this share of the documents, as 1%, in a scratch corpus."
+    ),
     prune: bool = typer.Option(False, help="Take out the documents of files that vanished."),
     plugin: list[Path] = typer.Option([], help="A .py file with plugins, beside the recipe's own."),
     corpus: Path = typer.Option(None, "--corpus", "-c", help="The corpus folder, instead of the recipe's."),
     unredacted: bool = typer.Option(False, help="Show sampled text as it is."),
     json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
-    print_schema: bool = typer.Option(False, "--print-schema", help="Print the JSON Schema of recipes and exit."),
+    print_schema: bool = typer.Option(
+        False, "--print-schema", help="Print the JSON Schema of recipes and exit."
+    ),
 ) -> None:
     """Do everything that is missing of a recipe: read, measure, find copies, decide.
 
@@ -45,7 +57,7 @@ def run(
     fraction = _fraction(sample)
 
     from curator import run as runs
-    from curator.engines.local import LocalEngine
+    from curator.engines.local import InlineEngine, LocalEngine
 
     folder = Path(corpus or loaded.corpus)
     trial = limit is not None or fraction is not None
@@ -53,11 +65,24 @@ def run(
         folder = _scratch(folder)
     with Bars() as bars:
         report = runs.run(
-            loaded, LocalEngine(workers), bars, corpus=folder, sample=fraction, limit=limit, prune=prune
+            loaded,
+            InlineEngine() if workers == 0 else LocalEngine(workers),
+            bars,
+            corpus=folder,
+            sample=fraction,
+            limit=limit,
+            prune=prune,
         )
     if json:
-        as_json({"corpus": str(report.corpus), "run_id": report.run_id, "seconds": round(report.wall, 2),
-                 "counts": {**report.counts, **report.funnel.counts}, "failed": report.failed})
+        as_json(
+            {
+                "corpus": str(report.corpus),
+                "run_id": report.run_id,
+                "seconds": round(report.wall, 2),
+                "counts": {**report.counts, **report.funnel.counts},
+                "failed": report.failed,
+            }
+        )
     else:
         _print(report)
         if trial:
@@ -94,11 +119,23 @@ def _print(report: Report) -> None:
     funnel = report.funnel
     rows: list[tuple[str, ...]] = [("read", count(funnel.documents), "", "", size(funnel.chars))]
     for stage in funnel.stages:
-        rows.append((stage.step, count(stage.reached - stage.dropped), count(stage.dropped),
-                     share(stage.dropped, stage.reached), size(stage.chars_left)))
-        rows += [(f"  {rule}", "", count(n), share(n, stage.reached), "") for rule, n in stage.by_rule.items()
-                 if n and (len(stage.by_rule) > 1)]
-    rows.append(("kept", count(funnel.kept), "", share(funnel.kept, funnel.documents), size(funnel.kept_chars)))
+        rows.append(
+            (
+                stage.step,
+                count(stage.reached - stage.dropped),
+                count(stage.dropped),
+                share(stage.dropped, stage.reached),
+                size(stage.chars_left),
+            )
+        )
+        rows += [
+            (f"  {rule}", "", count(n), share(n, stage.reached), "")
+            for rule, n in stage.by_rule.items()
+            if n and (len(stage.by_rule) > 1)
+        ]
+    rows.append(
+        ("kept", count(funnel.kept), "", share(funnel.kept, funnel.documents), size(funnel.kept_chars))
+    )
     if funnel.pending:
         rows.append(("pending", count(funnel.pending), "", share(funnel.pending, funnel.documents), ""))
     right = ("documents", "dropped", "share", "characters")
@@ -139,7 +176,8 @@ def _print_trial(report: Report, unredacted: bool) -> None:
         disk = sum(f.stat().st_size for f in report.corpus.rglob("*") if f.is_file()) / part
         console().print(
             f"the full run: about {size(whole)} of text, {full / 3600:.2f} core hours, {size(disk)} of disk, "
-            "under 1 GB of memory a worker", soft_wrap=True,
+            "under 1 GB of memory a worker",
+            soft_wrap=True,
         )
 
 
@@ -147,8 +185,14 @@ def _suggest(corpus: Path, recipe: Path) -> None:
     out = console()
     where = f"-c {corpus}" if corpus != Path("corpus").resolve() else ""
     out.print("\nnext:", soft_wrap=True)
-    out.print(f'  curator sql {where} "SELECT reason, count(*) FROM documents GROUP BY ALL ORDER BY 2 DESC"', soft_wrap=True, markup=False)
-    out.print(f"  curator why {where} DOC            # a doc_id, source_key or URL", soft_wrap=True, markup=False)
+    out.print(
+        f'  curator sql {where} "SELECT reason, count(*) FROM documents GROUP BY ALL ORDER BY 2 DESC"',
+        soft_wrap=True,
+        markup=False,
+    )
+    out.print(
+        f"  curator why {where} DOC            # a doc_id, source_key or URL", soft_wrap=True, markup=False
+    )
     out.print(f"  curator decide {recipe} --dry-run --set STEP.OPTION=VALUE", soft_wrap=True, markup=False)
 
 
@@ -168,4 +212,6 @@ def init(
             raise UsageError(f"{target} exists already; name another folder, or remove it")
         folder.mkdir(parents=True, exist_ok=True)
         target.write_text(content, encoding="utf-8")
-    console().print(f"wrote {folder / 'recipe.yaml'} and {folder / 'short_lines.py'}; next: curator run {folder / 'recipe.yaml'}")
+    console().print(
+        f"wrote {folder / 'recipe.yaml'} and {folder / 'short_lines.py'}; next: curator run {folder / 'recipe.yaml'}"
+    )

@@ -35,7 +35,9 @@ class LocalEngine:
     """`workers` processes; one a core unless given."""
 
     def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+        self.workers = workers or len(
+            os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        )
 
     def map(
         self, make: Callable[[Any], Callable[[Any], Any]], argument: Any, tasks: Iterable[Any]
@@ -67,7 +69,10 @@ class LocalEngine:
                             queue.append((task, attempts + 1))
                             continue
                         code = worker.process.exitcode
-                        yield Outcome(task, error=f"the worker died {ATTEMPTS} times on it (exit code {code}; out of memory?)")
+                        yield Outcome(
+                            task,
+                            error=f"the worker died {ATTEMPTS} times on it (exit code {code}; out of memory?)",
+                        )
                     else:
                         task, worker.task = worker.task[0], None
                         yield Outcome(task, *answer)
@@ -79,6 +84,28 @@ class LocalEngine:
                     worker.process.terminate()
             for worker in workers:
                 worker.process.join()
+
+
+class InlineEngine:
+    """Does the tasks in this process, one after the other: for debugging a plugin, and for small jobs."""
+
+    def map(
+        self, make: Callable[[Any], Callable[[Any], Any]], argument: Any, tasks: Iterable[Any]
+    ) -> Iterator[Outcome | None]:
+        """Run tasks; see `curator.engines.Engine.map`."""
+        function = make(argument)
+        for task in tasks:
+            yield Outcome(task, *_answer(function, task))
+
+
+def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None, bool]:
+    try:
+        return function(task), None, False
+    except PluginError as error:
+        return None, str(error), True
+    except Exception as error:  # whatever a task raises is its outcome
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return None, f"{type(error).__name__}: {error} (at {where.filename}:{where.lineno})", False
 
 
 def _start(make: Callable[[Any], Callable[[Any], Any]], argument: Any) -> _Worker:
@@ -101,20 +128,16 @@ def _start(make: Callable[[Any], Callable[[Any], Any]], argument: Any) -> _Worke
 def _work(pipe: Connection, make: Callable[[Any], Callable[[Any], Any]], argument: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     function: Callable[[Any], Any] | None = None
+    made: tuple[Any, str | None, bool] = (None, None, False)
     while True:
         try:
             task = pipe.recv()
         except EOFError:
             return
-        try:
-            if function is None:
-                function = make(argument)
-            answer = (function(task), None, False)
-        except PluginError as error:
-            answer = (None, str(error), True)
-        except Exception as error:  # whatever a task raises is its outcome
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            answer = (None, f"{type(error).__name__}: {error} (at {where.filename}:{where.lineno})", False)
+        if function is None:
+            made = _answer(make, argument)
+            function = made[0]
+        answer = _answer(function, task) if function else made
         try:
             pipe.send(answer)
         except (BrokenPipeError, OSError):

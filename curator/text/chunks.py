@@ -43,9 +43,8 @@ class Chunks:
                 return self._table(tokenizer).words(*buffers(texts), self._learners[tokenizer])
 
     def _table(self, tokenizer: str) -> Overlay:
-        version = tokenizer_version(tokenizer)
         if tokenizer not in self._tables:
-            base = learned.newest(self._cache, version)
+            base = learned.newest(self._cache, tokenizer_version(tokenizer))
             self._tables[tokenizer] = Overlay(Table.empty() if base is None else base)
         table = self._tables[tokenizer]
         if table.n_bytes > self._max_bytes:

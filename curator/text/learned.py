@@ -14,9 +14,11 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from curator.text.table import Overlay, Table
 
@@ -60,10 +62,13 @@ def read(path: Path) -> tuple[str, Table] | None:
     try:
         data = np.memmap(path, np.uint8, mode="r")
         header = json.loads(data[:HEADER].tobytes())
-        if header["format"] != FORMAT or xxhash.xxh3_128_hexdigest(data[HEADER:]) != header["xxh3_128"]:
+        checksum = xxhash.xxh3_128_hexdigest(data[HEADER:].data)
+        if header["format"] != FORMAT or checksum != header["xxh3_128"]:
             return None
-        arrays, at = [], HEADER
-        for like, length in zip(Table.empty(), header["lengths"], strict=True):
+        arrays: list[Any] = []
+        at = HEADER
+        empty: tuple[NDArray[Any], ...] = Table.empty()
+        for like, length in zip(empty, header["lengths"], strict=True):
             shape = (length, *like.shape[1:])
             n_bytes = like.itemsize * int(np.prod(shape))
             arrays.append(np.asarray(data[at : at + n_bytes]).view(like.dtype).reshape(shape))
@@ -74,10 +79,9 @@ def read(path: Path) -> tuple[str, Table] | None:
 
 
 def _generations(folder: Path, version: str) -> list[tuple[int, Path]]:
-    """Generations of a tokenizer, newest first."""
-    slug = _slug(version)
-    found = [(path.name.rpartition(".")[0].rpartition(".")[2], path) for path in folder.glob(f"{slug}.*.words")]
-    return sorted(((int(number), path) for number, path in found if number.isdigit()), reverse=True)
+    """Numbers and paths of a tokenizer's generations, newest first."""
+    paths = folder.glob(f"{_slug(version)}.{'[0-9]' * 6}.words")
+    return sorted(((int(path.name.split(".")[-2]), path) for path in paths), reverse=True)
 
 
 def newest(folder: Path | None, version: str) -> Table | None:

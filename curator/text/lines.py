@@ -35,7 +35,7 @@ class Lines(NamedTuple):
     ellipses: NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _lines(data: Bytes, offsets: Offsets, table: Bytes, found: NDArray[np.int64]) -> None:
     """Fill `found` int64[5, n_docs], in the order of `Lines`."""
     for d in range(len(offsets) - 1):
@@ -71,7 +71,7 @@ def _lines(data: Bytes, offsets: Offsets, table: Bytes, found: NDArray[np.int64]
             dots = dots + 1 if c == DOT else 0
             ending = c == ELLIPSIS or dots >= 3
             if fresh:
-                bullet = c == HYPHEN or c == BULLET
+                bullet = c in (HYPHEN, BULLET)
                 fresh = False
         found[0, d] = lines + begun
         found[1, d] = bullets + bullet

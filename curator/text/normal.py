@@ -46,7 +46,7 @@ def folds() -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
     return row, np.array(forms, np.int32)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _encode(c: int, out: Bytes, at: int) -> int:
     """Write code point `c` as UTF-8 at `at`; returns where the next goes."""
     if c < 0x80:
@@ -68,12 +68,12 @@ def _encode(c: int, out: Bytes, at: int) -> int:
     return at + 4
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _is_decimal_mark(c: int) -> bool:
-    return c == 0x2E or c == 0x2C or c == 0x60C or c == 0x66B or 0x2396 <= c <= 0x2398
+@njit(nogil=True, cache=True)
+def _is_decimal_mark(c: np.int64) -> bool:
+    return bool(c == 0x2E or c == 0x2C or c == 0x60C or c == 0x66B or 0x2396 <= c <= 0x2398)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _number_end(data: Bytes, at: int, stop: int, table: Bytes) -> int:
     """Where the number that starts at `at` ends: digits, and once a decimal mark with digits."""
     marks = 0
@@ -88,7 +88,7 @@ def _number_end(data: Bytes, at: int, stop: int, table: Bytes) -> int:
     return at
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _normalize(
     data: Bytes,
     offsets: Offsets,

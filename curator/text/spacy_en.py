@@ -35,8 +35,6 @@ _NO_ALNUM = "(?![A-Za-z0-9])"  # no suffix begins with one, but units behind a d
 
 LETTER, DIGIT, BEFORE, BEHIND = 1, 2, 4, 8
 HYPHEN, DOT, COMMA, APOSTROPHE, SPACE = 0x2D, 0x2E, 0x2C, 0x27, 0x20
-#: two marks behind a word that are two tokens, nearest first: no emoticon, no ellipsis
-_PAIRS = ('."', ',"', '?"', '!"', ".'", ",'", "?'", "!'", ").", "),", ");", '".', '",', "'.", "',", ".)", "?)")
 
 
 def _kinds() -> Bytes:
@@ -54,33 +52,38 @@ def _kinds() -> Bytes:
 
 
 KINDS = _kinds()
-PAIRS = np.array([[ord(near), ord(far)] for near, far in _PAIRS], np.uint8)
+#: two marks behind a word that are two tokens, nearest first: no emoticon, no ellipsis
+PAIRS = np.array(
+    [list(pair) for pair in b"""." ," ?" !" .' ,' ?' !' ). ), ); ". ", '. ', .) ?)""".split()], np.uint8
+)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _run_end(data: Bytes, at: int, stop: int, special: NDArray[np.uint64]) -> int:
-    """Where the word part or number at `at` ends; -1 where spaCy must decide."""
-    end, kind = at, KINDS[data[at]] & (LETTER | DIGIT)
-    if kind == 0:
-        return -1
-    while end < stop and KINDS[data[end]] & kind:
-        end += 1
-        if kind == DIGIT and end + 1 < stop and (data[end] == DOT or data[end] == COMMA):
-            if KINDS[data[end + 1]] & DIGIT:
-                h = xxh3(data, U(at), U(end - at))
-                place = np.searchsorted(special, h)
-                if place < len(special) and special[place] == h:
-                    return -1
-                end += 1
-                at = end
-    h = xxh3(data, U(at), U(end - at))
+@njit(nogil=True, cache=True)
+def _is_special(data: Bytes, at: int, stop: int, special: NDArray[np.uint64]) -> bool:
+    h = xxh3(data, U(at), U(stop - at))
     place = np.searchsorted(special, h)
-    if place < len(special) and special[place] == h:
-        return -1
-    return end
+    return bool(place < len(special) and special[place] == h)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
+def _run_end(data: Bytes, at: int, stop: int, special: NDArray[np.uint64]) -> int:
+    """Where the letters or the number at `at` end; -1 where spaCy must decide."""
+    kind = KINDS[data[at]] & (LETTER | DIGIT)
+    while kind:
+        end = at
+        while end < stop and KINDS[data[end]] & kind:
+            end += 1
+        if _is_special(data, at, end, special):
+            break
+        if kind == LETTER or end + 1 >= stop or not KINDS[data[end + 1]] & DIGIT:
+            return end
+        if data[end] != DOT and data[end] != COMMA:
+            return end
+        at = end + 1  # digits behind a decimal mark belong to the same number
+    return -1
+
+
+@njit(nogil=True, cache=True)
 def _put(data: Bytes, at: int, stop: int, apart: bool, out: Bytes, end: int) -> int:
     """Copy bytes, behind a space if they begin another token; returns where the next go."""
     if apart:
@@ -92,7 +95,7 @@ def _put(data: Bytes, at: int, stop: int, apart: bool, out: Bytes, end: int) -> 
     return end
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _apostrophe(data: Bytes, at: int, stop: int) -> int:
     """Bytes of the apostrophe at `at`, straight or curled; 0 if there is none."""
     if at < stop and data[at] == APOSTROPHE:
@@ -100,10 +103,8 @@ def _apostrophe(data: Bytes, at: int, stop: int) -> int:
     return 3 if at + 2 < stop and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0x99 else 0
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _plain_chunk(
-    data: Bytes, at: int, stop: int, special: NDArray[np.uint64], out: Bytes, end: int
-) -> int:
+@njit(nogil=True, cache=True)
+def _plain_chunk(data: Bytes, at: int, stop: int, special: NDArray[np.uint64], out: Bytes, end: int) -> int:
     """Write the tokens of a chunk with spaces between; returns where they end, -1 where spaCy must decide."""
     start, apart = at, False
     if KINDS[data[at]] & BEFORE:
@@ -161,7 +162,7 @@ def _plain_chunk(
     return end
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _plain(
     data: Bytes,
     starts: Offsets,
@@ -192,7 +193,7 @@ class SpacyEnglish:
         tokenizer_version("spacy-en")  # says how to install spaCy where it is missing
         import spacy
 
-        nlp = spacy.blank("en")
+        nlp: Any = spacy.blank("en")
         nlp.vocab.lex_attr_getters = {}
         tokenizer = nlp.tokenizer
         suffix = tokenizer.suffix_search.__self__.pattern

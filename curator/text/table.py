@@ -34,11 +34,11 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Table(NamedTuple):
-    """`index` int32[2**k], entry number or -1; `keys` uint64[n, 2]; entry e has the words
+    """`slots` int32[2**k], entry number or -1; `keys` uint64[n, 2]; entry e has the words
     `[ends[e]:ends[e + 1]]` of `hashes`, `lengths` and `flags`, which are as in `Words`.
     """
 
-    index: Index
+    slots: Index
     keys: Keys
     ends: Offsets
     hashes: NDArray[np.uint64]
@@ -63,7 +63,7 @@ class Table(NamedTuple):
         return self
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _second_hash(data: Bytes, at: int, size: int) -> np.uint64:
     h = U(size) * ODD
     i, stop = U(at), U(at) + U(size)
@@ -78,8 +78,8 @@ def _second_hash(data: Bytes, at: int, size: int) -> np.uint64:
     return h
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _slot(index: Index, keys: Keys, first: np.uint64, second: np.uint64) -> int:
+@njit(nogil=True, cache=True)
+def _slot(index: Index, keys: Keys, first: np.uint64, second: np.uint64) -> np.int64:
     """Where in `index` the chunk is, or the free place where it belongs."""
     mask = U(len(index) - 1)
     slot = first & mask
@@ -88,14 +88,14 @@ def _slot(index: Index, keys: Keys, first: np.uint64, second: np.uint64) -> int:
     return np.int64(slot)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _reindex(index: Index, keys: Keys, n: int) -> None:
     """Enter the first `n` keys into an index of -1."""
     for e in range(n):
         index[_slot(index, keys, keys[e, 0], keys[e, 1])] = e
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _enter(index: Index, keys: Keys, n: int, others: Keys) -> NDArray[np.bool_]:
     """Enter those of `others` that are new, for which there is room; says which they were."""
     new = np.zeros(len(others), np.bool_)
@@ -109,7 +109,7 @@ def _enter(index: Index, keys: Keys, n: int, others: Keys) -> NDArray[np.bool_]:
     return new
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _look_up(
     data: Bytes,
     offsets: Offsets,
@@ -174,7 +174,7 @@ def _look_up(
     return True
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _count(entries: NDArray[np.int32], base_ends: Offsets, ends: Offsets, n_keys: int) -> int:
     """The words of all chunks. Gives the long chunks their entries, behind the `n_keys` of the table."""
     n, n_base = 0, len(base_ends) - 1
@@ -186,7 +186,7 @@ def _count(entries: NDArray[np.int32], base_ends: Offsets, ends: Offsets, n_keys
     return n
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _spread(
     entries: NDArray[np.int32],
     offsets: Offsets,
@@ -242,7 +242,7 @@ class Overlay:
 
     def clear(self) -> None:
         none = Table.empty()
-        self._index, self._keys, self._n = none.index.copy(), none.keys, 0
+        self._index, self._keys, self._n = none.slots.copy(), none.keys, 0
         self._ends, self._hashes = _Growing(none.ends), _Growing(none.hashes)
         self._lengths, self._flags = _Growing(none.lengths), _Growing(none.flags)
 
@@ -313,7 +313,7 @@ class Overlay:
                 data,
                 offsets,
                 classes(),
-                self.base.index,
+                self.base.slots,
                 self.base.keys,
                 self._index,
                 self._keys,

@@ -30,11 +30,11 @@ class Totals(NamedTuple):
     stop_words: Counts
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _totals(doc_offsets: Offsets, lengths: NDArray[np.uint32], flags: Bytes, found: Counts) -> None:
     """Fill `found` int64[6, n_docs], in the order of `Totals`."""
     for d in range(len(doc_offsets) - 1):
-        characters, non_symbol, non_symbol_characters, alpha, stops = 0, 0, 0, 0, 0
+        characters = non_symbol = non_symbol_characters = alpha = stops = np.int64(0)
         for w in range(doc_offsets[d], doc_offsets[d + 1]):
             length, seen = np.int64(lengths[w]), np.int64(flags[w])
             characters += length
@@ -43,9 +43,9 @@ def _totals(doc_offsets: Offsets, lengths: NDArray[np.uint32], flags: Bytes, fou
                 non_symbol_characters += length
             if seen & ALPHA:
                 alpha += 1
-            stops |= 1 << (seen // STOP_WORD)
+            stops |= np.int64(1) << (seen // STOP_WORD)
         stops >>= 1  # the lowest bit stands for all words that are no stop words
-        n_stops = 0
+        n_stops = np.int64(0)
         while stops:
             n_stops += stops & 1
             stops >>= 1

@@ -70,8 +70,8 @@ def stop_hashes() -> NDArray[np.uint64]:
     return np.array([xxhash.xxh3_64_intdigest(word.encode()) for word in STOP_WORDS], np.uint64)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def decode(data: Bytes, at: int) -> tuple[int, int]:
+@njit(nogil=True, cache=True)
+def decode(data: Bytes, at: int) -> tuple[np.int64, int]:
     """The code point at `at` (valid UTF-8) and its length in bytes."""
     lead = np.int64(data[at])
     if lead < 0x80:
@@ -85,7 +85,7 @@ def decode(data: Bytes, at: int) -> tuple[int, int]:
     return (lead & 0x07) << 18 | second << 12 | third << 6 | np.int64(data[at + 3]) & 0x3F, 4
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _split(
     data: Bytes,
     offsets: Offsets,

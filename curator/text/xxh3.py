@@ -38,19 +38,19 @@ FLIP_8 = _secret(8) ^ _secret(16)
 FLIP_16_LOW, FLIP_16_HIGH = _secret(24) ^ _secret(32), _secret(40) ^ _secret(48)
 
 
-@njit(nogil=True, cache=True, inline="always")  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True, inline="always")
 def _read32(data: np.ndarray, at: np.uint64) -> np.uint64:
     return (
         U(data[at]) | U(data[at + U(1)]) << U(8) | U(data[at + U(2)]) << U(16) | U(data[at + U(3)]) << U(24)
     )
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def read64(data: np.ndarray, at: np.uint64) -> np.uint64:
     return _read32(data, at) | _read32(data, at + U(4)) << U(32)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _fold(a: np.uint64, b: np.uint64) -> np.uint64:
     """The 128-bit product of `a` and `b`, its halves xored."""
     a_low, a_high, b_low, b_high = a & LOW, a >> U(32), b & LOW, b >> U(32)
@@ -59,13 +59,13 @@ def _fold(a: np.uint64, b: np.uint64) -> np.uint64:
     return (high + (cross >> U(32)) + (middle >> U(32))) ^ (middle << U(32) | low & LOW)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _avalanche(h: np.uint64) -> np.uint64:
     h = (h ^ h >> U(37)) * AVALANCHE
     return h ^ h >> U(32)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _swap(h: np.uint64) -> np.uint64:
     """The bytes of `h` in the other order."""
     h = h >> U(32) | h << U(32)
@@ -73,14 +73,12 @@ def _swap(h: np.uint64) -> np.uint64:
     return (h & U(0xFF00FF00FF00FF00)) >> U(8) | (h & U(0x00FF00FF00FF00FF)) << U(8)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _mix(data: np.ndarray, at: np.uint64, key: np.uint64) -> np.uint64:
-    return _fold(
-        read64(data, at) ^ read64(SECRET, key), read64(data, at + U(8)) ^ read64(SECRET, key + U(8))
-    )
+    return _fold(read64(data, at) ^ read64(SECRET, key), read64(data, at + U(8)) ^ read64(SECRET, key + U(8)))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _upto128(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     acc = n * P64_1
     pairs = (n - U(1)) // U(32) + U(1)
@@ -91,7 +89,7 @@ def _upto128(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     return _avalanche(acc)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _upto240(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     acc = n * P64_1
     for i in range(8):
@@ -102,7 +100,7 @@ def _upto240(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     return _avalanche(acc + _mix(data, at + n - U(16), U(119)))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _stripe(acc: np.ndarray, data: np.ndarray, at: np.uint64, key: np.uint64) -> None:
     for i in range(8):
         value = read64(data, at + U(8) * U(i))
@@ -111,7 +109,7 @@ def _stripe(acc: np.ndarray, data: np.ndarray, at: np.uint64, key: np.uint64) ->
         acc[i] += (keyed & LOW) * (keyed >> U(32))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def _long(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     acc = np.array([P32_3, P64_1, P64_2, P64_3, P64_4, P32_2, P64_5, P32_1])
     stripes = (n - U(1)) // U(64)
@@ -129,7 +127,7 @@ def _long(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     return _avalanche(merged)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@njit(nogil=True, cache=True)
 def xxh3(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     """The hash of the `n` bytes of `data` (uint8) from `at`; both must be uint64."""
     if n > U(16):

@@ -231,7 +231,7 @@ def code():
 
 def docs():
     pages = [(f, "en", "MIT OR Apache-2.0", "<main>") for d in ("nomicon", "book/second-edition",
-             "edition-guide", "book/first-edition") for f in find("rust-doc", f"html/{d}/*.html")[::2]
+             "book/first-edition") for f in find("rust-doc", f"html/{d}/*.html")[::2]
              if f.stem not in ("print", "toc", "index")]
     pages += [(f, d[:2], "CC-BY-SA-3.0 OR GPL-2.0-or-later", "<body")
               for d in ("de-DE", "es-ES", "fr-FR", "it-IT", "nb-NO", "pt-BR")

@@ -7,7 +7,7 @@ Algorithm: sums over the word tables that all filters share, and one pass over t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -50,7 +50,7 @@ class GopherQuality(Filter):
     min_alpha_ratio: float | None = 0.8
     min_stop_words: int | None = 2
 
-    signals = {  # noqa: RUF012  # declared once, never changed
+    signals: ClassVar[Any] = {
         "n_words": int,
         "n_non_symbol_words": int,
         "mean_word_length": float,

@@ -36,7 +36,7 @@ class Language(Filter):
 
     backend: Literal["lid176", "langdetect"] = "lid176"
     max_chars: Annotated[int | None, "characters that are read; null reads all"] = 2000
-    keep: list[str] = []  # noqa: RUF012  # an option's default, never changed
+    keep: list[str] = []  # an option's default, never changed
     min_score: float | None = None
 
     def versions(self) -> Mapping[str, str]:
