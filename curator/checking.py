@@ -68,7 +68,10 @@ def polars_types(signals: Mapping[str, Any], frame: pl.DataFrame, label: str) ->
     found: dict[str, pl.DataType] = {}
     for name, declared in signals.items():
         if isinstance(declared, pl.Expr):
-            found[name] = frame.head(0).select(declared.alias(name)).schema[name]
+            try:
+                found[name] = frame.head(0).select(declared.alias(name)).schema[name]
+            except pl.exceptions.PolarsError as error:
+                raise UsageError(f"signal {label}.{name}: {error}") from error
         else:
             kind = _PYTHON.get(declared, declared)
             if not (

@@ -19,6 +19,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import xxhash
@@ -47,6 +48,8 @@ class FileSource(Source):
 
     def files(self) -> list[str]:
         """Every file that `path` names, once, in a stable order."""
+        if not self.path:
+            raise UsageError(f"source {self.name!r}: path is empty; name a file, folder, glob or address")
         return list(dict.fromkeys(uri for path in self._paths() for uri in expand(path, self.base)))
 
     def key_of(self, part: Part, position: str) -> str:
@@ -54,7 +57,11 @@ class FileSource(Source):
 
     def relative(self, uri: str) -> str:
         """The file's path below the folder that `path` names, or that several paths have in common."""
-        return relative(uri, [root_of(path, self.base) for path in self._paths()])
+        return relative(uri, self._roots)
+
+    @cached_property
+    def _roots(self) -> list[str]:  # asked for every record without an id
+        return [root_of(path, self.base) for path in self._paths()]
 
     def _paths(self) -> list[str]:
         return [self.path] if isinstance(self.path, str) else self.path
@@ -161,12 +168,10 @@ def _expand_remote(path: str, base: str) -> list[str]:
     if re.match(r"[\w.+-]+://[^/@]*:[^/@]*@", path):
         shown = re.sub(r":[^/@:]*@", ":***@", path, count=1)
         raise UsageError(f"path {shown!r} holds a password; put it into fsspec's configuration instead")
-    import fsspec
-
     head, chain, tail = path.rpartition("::")
     if chain and not is_remote(tail):  # as in zip://*.jsonl::archive.zip
         path = head + chain + _split(tail, base)[0]
-    fs, inside = fsspec.core.url_to_fs(path)
+    fs, inside = _file_system(path)
     if _split_remote(path, base)[1]:
         names = [name for name, info in fs.glob(inside, detail=True).items() if info["type"] == "file"]
     elif not path.startswith("http") and fs.isdir(inside):
@@ -182,6 +187,16 @@ def _expand_remote(path: str, base: str) -> list[str]:
     return [(n if "://" in n else f"{protocol}://{n.lstrip('/')}") + chain + tail for n in sorted(names)]
 
 
+def _file_system(uri: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        fs, inside = fsspec.core.url_to_fs(uri)
+    except (ImportError, ValueError) as error:  # a package is missing, or nobody knows the protocol
+        raise UsageError(f"path {uri!r}: {error}") from error
+    return fs, inside
+
+
 # -- one file
 
 
@@ -189,9 +204,7 @@ def _expand_remote(path: str, base: str) -> list[str]:
 def open_raw(uri: str) -> Iterator[BinaryIO]:
     """The file as it is stored."""
     if is_remote(uri):
-        import fsspec
-
-        fs, inside = fsspec.core.url_to_fs(uri)  # an archive closes its files when it is forgotten
+        fs, inside = _file_system(uri)  # an archive closes its files when it is forgotten
         with fs.open(inside, "rb") as file:
             yield file
     else:
@@ -207,9 +220,7 @@ def size_of(uri: str) -> int:
 def _info(uri: str) -> dict[str, Any]:
     if not is_remote(uri):
         return {"size": os.stat(uri).st_size}
-    import fsspec
-
-    fs, inside = fsspec.core.url_to_fs(uri)
+    fs, inside = _file_system(uri)
     return dict(fs.info(inside))
 
 

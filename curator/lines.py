@@ -147,6 +147,12 @@ def _is_damage(error: Exception) -> bool:
     return module in DECOMPRESSORS or isinstance(error, EOFError | zlib.error | lzma.LZMAError)
 
 
+def expected_size(uri: str) -> int:
+    """About how many bytes the file's content has."""
+    with open_raw(uri) as file:
+        return size_of(uri) * (GUESSED_RATIO if compression(file.read(6)) else 1)
+
+
 def line_parts(uri: str) -> Iterator[Part]:
     """The parts of a file of lines, as the module's docstring says."""
     signed, stored = signature(uri), size_of(uri)

@@ -45,6 +45,8 @@ class StepRunner:
             return self._run(docs)
         except PluginError:
             raise
+        except NotImplementedError as error:
+            raise PluginError(f"step {self.name}: {error}") from error
         except Exception as error:  # a plugin may raise anything
             if len(docs) == 1:
                 doc_id = docs.frame["doc_id"][0]
@@ -72,6 +74,8 @@ class StepRunner:
             texts = texts.zip_with(texts.is_not_null(), docs.text.rename(texts.name))
         elif len(self.expressions) < len(self.types):
             answered = self.step.measure(docs)
+        if not isinstance(answered, Mapping):
+            raise PluginError(f"step {self.name}: measure() answered {type(answered).__name__}, not a mapping")
         unknown = set(answered) ^ (set(self.types) - set(self.expressions))
         if unknown:
             raise PluginError(

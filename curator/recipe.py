@@ -105,7 +105,7 @@ class Recipe:
     steps: tuple[StepSpec, ...]
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, default=str)
+        return json.dumps(asdict(self), default=str)
 
     @staticmethod
     def from_json(text: str) -> Recipe:

@@ -10,8 +10,8 @@ from curator.corpus import Corpus
 from curator.deciding import decision_plan
 from curator.errors import UsageError
 from curator.plugin import PARAMETER
-from curator.recipe import Recipe
-from curator.rules import quoted
+from curator.recipe import Recipe, is_table
+from curator.rules import literal, parse, quoted
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class RuleAnswer:
     options: dict[str, Any]
     margin: float | None
     fails: bool | None
+
+    @property
+    def resolved(self) -> str:
+        """The expression with the options' values in it."""
+        return PARAMETER.sub(lambda m: literal(self.options[m[1]]), self.expression)
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,9 @@ def _signals(corpus: Corpus, recipe: Recipe, doc_id: int) -> dict[str, dict[str,
 def _rules(
     corpus: Corpus, recipe: Recipe, doc_id: int, signals: dict[str, dict[str, Any] | None]
 ) -> list[RuleAnswer]:
-    from curator.rules import parse
-
     plan = decision_plan(recipe)
-    reasons = corpus.sql("SELECT reasons FROM documents WHERE doc_id = ?", [doc_id]).rows()[0][0] or []
+    document = corpus.sql("SELECT * FROM documents WHERE doc_id = ?", [doc_id]).dicts()[0]
+    reasons = document["reasons"] or []
     answers = []
     for at, step in enumerate(plan.steps):
         own = signals.get(step.name) or {}
@@ -127,21 +131,25 @@ def _rules(
             for name in parse(rule.text).names:
                 if name.kind == "column":
                     table = own if len(name.parts) == 1 else signals.get(name.parts[0]) or {}
+                    table = document if name.parts[0] == "documents" else table
                     values[".".join(name.parts)] = table.get(name.parts[-1])
             measured = step.table is None or signals.get(step.name) is not None
             fails = (f"{step.name}.{rule.name}" in reasons) if measured else None
-            options = {n: recipe.steps[at].options[n] for n in PARAMETER.findall(rule.text)}
-            answers.append(
-                RuleAnswer(step.name, rule.name, rule.text, values, options, _margin(values, options), fails)
-            )
+            given = recipe.steps[at].options
+            options = {n: _value(given[n], document) for n in PARAMETER.findall(rule.text)}
+            margin = _margin(values, options)
+            answers.append(RuleAnswer(step.name, rule.name, rule.text, values, options, margin, fails))
         if step.copies:
             dropped = f"{step.name}.duplicate" in reasons
-            answers.append(
-                RuleAnswer(
-                    step.name, "duplicate", "another copy of its cluster is kept", {}, {}, None, dropped
-                )
-            )
+            answers.append(RuleAnswer(step.name, "duplicate", "another copy is kept", {}, {}, None, dropped))
     return answers
+
+
+def _value(option: Any, document: dict[str, Any]) -> Any:
+    """A rule option, as it holds for this document."""
+    if not is_table(option):
+        return option
+    return option.get(str(document.get(option["by"])), option.get("default"))
 
 
 def _margin(values: dict[str, Any], options: dict[str, Any]) -> float | None:

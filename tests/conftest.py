@@ -42,7 +42,12 @@ class Workshop:
         return recipes.load(str(path))
 
     def curate(
-        self, steps: list[Any], documents: list[dict[str, Any]] | None = None, *, name: str = "test", **top: Any
+        self,
+        steps: list[Any],
+        documents: list[dict[str, Any]] | None = None,
+        *,
+        name: str = "test",
+        **top: Any,
     ) -> Corpus:
         """Run a recipe over one source `web` (written when `documents` are given) and open the corpus."""
         entry = {"jsonl": {"name": "web", "path": "web.jsonl"}}
@@ -61,5 +66,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 def reasons(corpus: Corpus) -> dict[str, str | None]:
     """source_key -> reason (None: kept, or "pending")."""
-    rows = corpus.sql("SELECT source_key, CASE decision WHEN 'pending' THEN 'pending' ELSE reason END FROM documents").rows()
+    rows = corpus.sql(
+        "SELECT source_key, CASE decision WHEN 'pending' THEN 'pending' ELSE reason END FROM documents"
+    ).rows()
     return dict(rows)

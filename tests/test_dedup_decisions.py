@@ -42,7 +42,12 @@ def run(workshop: Workshop, steps: list[Any], documents: list[dict[str, Any]]) -
 def test_a_chain_is_one_cluster(workshop: Workshop, chain: list[dict[str, Any]]) -> None:
     """Linked documents are one cluster, of which the first by source_key is kept."""
     found = run(workshop, [MINHASH], chain)
-    assert found == {"a-left": None, "b-hub": "minhash.duplicate", "c-right": "minhash.duplicate", "d-alone": None}
+    assert found == {
+        "a-left": None,
+        "b-hub": "minhash.duplicate",
+        "c-right": "minhash.duplicate",
+        "d-alone": None,
+    }
 
 
 def test_a_dropped_bridge_parts_the_cluster(workshop: Workshop, chain: list[dict[str, Any]]) -> None:
@@ -61,13 +66,25 @@ def test_dedup_before_the_filters(workshop: Workshop, chain: list[dict[str, Any]
     """FineWeb-2's order: the elected copy may fall by a later filter, and none is kept."""
     filters = {"signal": {"as": "no", "drop": "documents.n = 0"}}
     found = run(workshop, [MINHASH, filters], chain)
-    assert found == {"a-left": "no.drop", "b-hub": "minhash.duplicate", "c-right": "minhash.duplicate", "d-alone": None}
+    assert found == {
+        "a-left": "no.drop",
+        "b-hub": "minhash.duplicate",
+        "c-right": "minhash.duplicate",
+        "d-alone": None,
+    }
     minhash = {"minhash": {**MINHASH["minhash"], "reelect": True}}
     found = run(workshop, [minhash, filters], chain)
-    assert found == {"a-left": "minhash.duplicate", "b-hub": None, "c-right": "minhash.duplicate", "d-alone": None}
+    assert found == {
+        "a-left": "minhash.duplicate",
+        "b-hub": None,
+        "c-right": "minhash.duplicate",
+        "d-alone": None,
+    }
 
 
-@pytest.mark.parametrize(("keep", "kept"), [("first", "a"), ("longest", "b"), ("documents.n", "c"), ("-documents.n", "a")])
+@pytest.mark.parametrize(
+    ("keep", "kept"), [("first", "a"), ("longest", "b"), ("documents.n", "c"), ("-documents.n", "a")]
+)
 def test_the_kept_copy_is_a_policy(workshop: Workshop, keep: str, kept: str) -> None:
     """first, longest and best of a value; changed afterwards without measuring."""
     base = sentence(3)
@@ -81,7 +98,9 @@ def test_the_kept_copy_is_a_policy(workshop: Workshop, keep: str, kept: str) -> 
     recipe = workshop.recipe([{"minhash": {"bands": 20, "rows": 5}}], COLUMNS)
     decide(recipe.with_options({"minhash.keep": keep}))
     assert [k for k, reason in reasons(corpus).items() if reason is None] == [kept]
-    rows = corpus.sql("SELECT DISTINCT cluster_size, (SELECT source_key FROM documents d WHERE d.doc_id = kept_copy) FROM duplicates").rows()
+    rows = corpus.sql(
+        "SELECT DISTINCT cluster_size, (SELECT source_key FROM documents d WHERE d.doc_id = kept_copy) FROM duplicates"
+    ).rows()
     assert rows == [(3, kept)]
 
 
@@ -89,7 +108,8 @@ def test_exact_then_minhash(workshop: Workshop) -> None:
     """Each dedup says what it drops; edges and clusters are there to ask."""
     base = sentence(4)
     docs = [
-        {"id": "a", "text": " ".join(base)}, {"id": "b", "text": " ".join(base)},
+        {"id": "a", "text": " ".join(base)},
+        {"id": "b", "text": " ".join(base)},
         {"id": "c", "text": " ".join(changed(base, 50, 2))},
     ]
     corpus = workshop.curate(["exact", {"minhash": {"bands": 20, "rows": 5}}], docs)

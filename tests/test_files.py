@@ -104,6 +104,13 @@ def test_remote_paths() -> None:
     assert relative(a, [root_of("memory://remote/*.txt")]) == "a.txt"
 
 
+@pytest.mark.parametrize("path", ["nosuch://bucket/x", []])
+def test_paths_that_name_nothing_at_all(path: str | list[str]) -> None:
+    """An unknown protocol and an empty list are errors of usage."""
+    with pytest.raises(UsageError, match=r"nosuch|path is empty"):
+        FileSource(path=path).files()
+
+
 def test_files_in_an_archive(folder: Path) -> None:
     """Chained addresses work, and their local part starts from the base folder too."""
     import zipfile

@@ -159,6 +159,13 @@ def status(corpus: Path = CorpusOption, json: bool = JsonOption) -> None:
     )
 
 
+def _near(path: str | None) -> str | None:
+    """A path relative to here, where it lies below."""
+    if path is None or not Path(path).is_relative_to(Path.cwd()):
+        return path
+    return str(Path(path).relative_to(Path.cwd()))
+
+
 def why(
     doc: str = typer.Argument(..., help="A doc_id, doc_key, source_key or URL."),
     corpus: Path = CorpusOption,
@@ -198,24 +205,22 @@ def why(
         )
     }
     table(
-        "", ("column", "value"), [(k, v) for k, v in (about | {"file": found.file}).items() if v is not None]
+        "",
+        ("column", "value"),
+        [(k, v) for k, v in (about | {"file": _near(found.file)}).items() if v is not None],
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    step = ""
     for r in found.rules:
-        values = ", ".join(f"{k} = {_cell(v) or 'NULL'}" for k, v in r.values.items())
-        options = ", ".join(f"${k} = {v}" for k, v in r.options.items())
-        answer = "not measured" if r.fails is None else "fails" if r.fails else "passes"
+        if r.step != step:
+            step = r.step
+            rows.append((step, "", "", "", ""))
+        values = ", ".join(f"{k.rpartition('.')[2]} = {_cell(v) or 'NULL'}" for k, v in r.values.items())
+        answer = "not measured" if r.fails is None else "FAILS" if r.fails else "passes"
         rows.append(
-            (
-                f"{r.step}.{r.rule}",
-                answer,
-                values,
-                r.expression,
-                options,
-                "" if r.margin is None else f"{r.margin:+.4g}",
-            )
+            (f"  {r.rule}", answer, values, r.resolved, "" if r.margin is None else f"{r.margin:+.4g}")
         )
-    table("rules", ("rule", "answer", "measured", "drops where", "with", "margin"), rows, right=("margin",))
+    table("", ("rule", "answer", "measured", "drops where", "margin"), rows, right=("margin",))
     for copy in found.copies:
         kept = "this one" if copy["is_kept"] else str(copy["kept_copy"])
         near = copy["similarity_to_kept"]
@@ -230,4 +235,4 @@ def why(
         )
     for q in found.quarantine:
         out.print(f"quarantine: step {q['step']}: {q['reason']}: {q['detail']}", markup=False)
-    out.print("\n" + text[:1500] + (" …" if len(text) > 1500 else ""), markup=False)
+    out.print("\n" + text[:600] + (" …" if len(text) > 600 else ""), markup=False)

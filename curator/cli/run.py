@@ -10,6 +10,7 @@ import typer
 from curator.cli.output import Bars, as_json, console, count, share, size, table
 
 if TYPE_CHECKING:
+    from curator.recipe import Recipe
     from curator.run import Report
 
 
@@ -87,7 +88,7 @@ def run(
         _print(report)
         if trial:
             _print_trial(report, unredacted)
-        _suggest(report.corpus, recipe)
+        _suggest(report, loaded, recipe)
     if report.failed:
         raise typer.Exit(1)
 
@@ -181,19 +182,27 @@ def _print_trial(report: Report, unredacted: bool) -> None:
         )
 
 
-def _suggest(corpus: Path, recipe: Path) -> None:
-    out = console()
-    where = f"-c {corpus}" if corpus != Path("corpus").resolve() else ""
-    out.print("\nnext:", soft_wrap=True)
-    out.print(
-        f'  curator sql {where} "SELECT reason, count(*) FROM documents GROUP BY ALL ORDER BY 2 DESC"',
-        soft_wrap=True,
-        markup=False,
+def _suggest(report: Report, recipe: Recipe, path: Path) -> None:
+    """Three commands to go on with, about this very corpus."""
+    from curator.corpus import Corpus
+
+    corpus = report.corpus
+    near = corpus.relative_to(Path.cwd()) if corpus.is_relative_to(Path.cwd()) else corpus
+    dropped = Corpus.existing(corpus).sql(
+        "SELECT doc_id FROM documents WHERE decision = 'dropped' ORDER BY doc_key LIMIT 1"
     )
-    out.print(
-        f"  curator why {where} DOC            # a doc_id, source_key or URL", soft_wrap=True, markup=False
-    )
-    out.print(f"  curator decide {recipe} --dry-run --set STEP.OPTION=VALUE", soft_wrap=True, markup=False)
+    lines = [
+        f'curator sql -c {near} "SELECT source, reason, count(*) FROM documents GROUP BY ALL ORDER BY ALL"'
+    ]
+    lines += [f"curator why -c {near} {doc_id}" for (doc_id,) in dropped.rows()]
+    changes = [
+        f"{step.name}.{name}={value * 2}"
+        for step in recipe.steps
+        for name in step.rule_options
+        if isinstance(value := step.options[name], int) and not isinstance(value, bool) and value
+    ]
+    lines += [f"curator decide {path} -c {near} --dry-run --set {change}" for change in changes[:1]]
+    print("\nnext:", *(f"  {line}" for line in lines), sep="\n")
 
 
 def init(

@@ -2,8 +2,8 @@
 
 `whitespace`, `unicode` and `normalized` are one pass of a kernel and know nothing beforehand. `spacy-en`
 learns: a chunk (what stands between two runs of white space) is tokenized once and remembered in a table,
-over the newest generation that earlier runs left in `cache`. Warm 70-100 MB/s, cold 12 MB/s at first and
-faster with every MB, as new chunks become rare. Rejected: tokenizing whole texts (0.35 MB/s).
+over the newest generation that earlier runs left in `cache`. Warm 50-70 MB/s; cold 10 MB/s over the first
+24 MB of the benchmark corpus and 13 over all 251, as new chunks become rare. Rejected: tokenizing whole texts (0.35 MB/s).
 
 Memory: the private table starts afresh, before a batch, once it is over `max_bytes`; a batch is never cut.
 """

@@ -3,8 +3,8 @@
 A file is one line of JSON (format, the tokenizer's version, the lengths of the arrays, the checksum of what
 follows), filled up to HEADER bytes, then the arrays of `Table`, each filled up to 64 bytes. It is written
 under another name, synced and renamed. Readers take the newest generation of their tokenizer's version that
-is whole and pass over all others: a table decides how fast words are made, never which. Checking costs 10 ms
-for 100 MB. Rejected: pickle or npz (no memory map), and a database (a writer would lock its readers out).
+is whole and pass over all others: a table decides how fast words are made, never which. Checking reads
+the file once. Rejected: pickle or npz (no memory map), and a database (a writer would lock its readers out).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The words of many texts as flat arrays, found by one pass over UTF-8 bytes.
 
 Algorithm: decode, look the character's class up, and end a word at white space (or, for `marks_apart`, also
-wherever two neighbours are not both word characters); hash the word's bytes. Linear, 150-250 MB/s a core.
+wherever two neighbours are not both word characters); hash the word's bytes. Linear, 130-200 MB/s a core.
 Rejected: str.split (66 MB/s, and a Python object a word), and Arrow's or Polars' splitting (strings again,
 then a pass for each measure).
 """

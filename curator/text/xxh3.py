@@ -1,7 +1,7 @@
 """XXH3, 64 bits, seed 0, as a numba kernel: the identity of a word.
 
 Algorithm: Yann Collet's XXH3_64bits with the default secret, equal bit for bit to `xxhash.xxh3_64_intdigest`
-for every length (the tests compare). Rejected: calling the xxhash package for each word (100 ns of Python
+for every length (the tests compare). Rejected: calling the xxhash package for each word (a Python call
 each), and a hash of our own (nobody outside could recompute what the corpus stores).
 
 All arithmetic is unsigned: one signed operand would turn numba's result into a float.

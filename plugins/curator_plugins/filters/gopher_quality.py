@@ -1,7 +1,7 @@
 """The quality rules of Gopher (Rae et al. 2021, appendix A.1.1), as published or as datatrove applies them.
 
 Algorithm: sums over the word tables that all filters share, and one pass over the bytes for the lines; about
-300 MB/s beside the making of the words. Rejected: the reference's list of strings for each document.
+200 MB/s beside the making of the words. Rejected: the reference's list of strings for each document.
 """
 
 from __future__ import annotations

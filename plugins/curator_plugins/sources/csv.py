@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import MIB, FileSource, foreign, signature, size_of, unchanged
-from curator.lines import lines
+from curator.files import MIB, FileSource, foreign, signature, unchanged
+from curator.lines import expected_size, lines
 
 
 class Csv(FileSource):
@@ -25,7 +25,7 @@ class Csv(FileSource):
     quote: str = '"'
     encoding: str = "utf-8"
     #: names of the columns, for files without a header
-    header: list[str] = []  # noqa: RUF012  # an option's default, never changed
+    header: list[str] = []  # an option's default, never changed
 
     def parts(self) -> Iterator[Part]:
         self._check_encoding()
@@ -37,7 +37,7 @@ class Csv(FileSource):
                     "Name the one that holds the text with `text:`, what separates them with `delimiter:`, "
                     "or, for a file without a header line, all of them with `header:`"
                 )
-            yield Part(uri, signature=signature(uri), size=size_of(uri))
+            yield Part(uri, signature=signature(uri), size=expected_size(uri))
 
     def _check_encoding(self) -> None:
         try:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import FileSource, foreign, signature, size_of, unchanged
-from curator.lines import DamagedFile, decompressed
+from curator.files import FileSource, foreign, signature, unchanged
+from curator.lines import DamagedFile, decompressed, expected_size
 
 FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?\r?\n)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 FRONT_MATTER_CHARS = 1 << 16
@@ -38,7 +38,7 @@ class Text(FileSource):
             options = f"split: {self.split!r}, encoding: {self.encoding!r}"
             raise UsageError(f"source {self.name!r}, {options}: {error}") from None
         for uri in self.files():
-            yield Part(uri, signature=signature(uri), size=size_of(uri))
+            yield Part(uri, signature=signature(uri), size=expected_size(uri))
 
     def key_of(self, part: Part, position: str) -> str:
         return super().key_of(part, position) if self.split else self.relative(part.uri)

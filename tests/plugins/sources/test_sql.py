@@ -170,5 +170,5 @@ def test_the_developers_corpus(dev: Path, read: Any) -> None:
     blog = Sql(url=f"sqlite:///{dev}/db/blog.sqlite", query=query, text="body_md", key="id")
     documents, bad = read(blog)
     assert (len(documents), bad) == (384, [])
-    assert any(d["published"] is None for d in documents)
-    assert any(d["published"] is not None for d in documents)
+    assert {d["published"] for d in documents} == {None}
+    assert all('"topic":' in d["metadata"] for d in documents)

@@ -134,6 +134,6 @@ def test_the_developers_corpus(dev: Path, read: Any) -> None:
     assert bad == []
     laws, bad = read(Text(path=str(dev / "legal-de")))
     assert (len(laws), bad) == (277, [])
-    assert all(d["title"] and "jurabk" in d["metadata"] for d in laws)
+    assert sum(bool(d["title"] and "jurabk" in d["metadata"]) for d in laws) == 275  # two begin with text
     declarations, bad = read(Text(path=str(dev / "multilingual-udhr/*.txt")))
     assert (len(declarations), bad) == (380, [])
