@@ -60,7 +60,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--megabytes", type=float, default=24)
     options.add_argument("--batch", type=float, default=4, help="MB of text in a batch")
-    options.add_argument("--texts", type=Path, default=Path("/work/shared/data/bench.jsonl.gz"))
+    options.add_argument("--texts", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "bench.jsonl.gz")
     given = options.parse_args()
     frames, megabytes = batches(given.texts, given.megabytes, given.batch)
     table = Table("what", "MB/s", "words", title=f"{megabytes:.0f} MB in {len(frames)} batches, one core")

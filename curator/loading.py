@@ -18,7 +18,7 @@ from typing import Any
 import pluggy
 
 from curator import hookspecs
-from curator.errors import PluginError, UsageError
+from curator.errors import CuratorError, PluginError, UsageError
 from curator.plugin import Plugin
 from curator.registry import STEP_KINDS, Entry, Registry, suggest
 
@@ -71,8 +71,8 @@ class Plugins:
             if name.partition(".")[0] in hookspecs.KINDS:
                 try:
                     self._load_point(point)
-                except Exception as error:  # a plugin's import may raise anything
-                    self.broken[f"{name} ({_origin(point)})"] = f"{type(error).__name__}: {error}"
+                except PluginError as error:
+                    self.broken[name] = str(error)
         return self.registry.entries()
 
     def _find(self, kinds: tuple[str, ...], name: str, what: str) -> Entry:
@@ -97,7 +97,10 @@ class Plugins:
         ref = f"entry_point:{point.name}"
         if self._manager.has_plugin(ref):
             return
-        module = point.load()
+        try:
+            module = point.load()
+        except (Exception, SystemExit) as error:  # a plugin's import may raise anything
+            raise PluginError(f"{_origin(point)} failed to load: {type(error).__name__}: {error}") from error
         if self._manager.is_registered(module):
             return
         version = point.dist.version if point.dist else "0"
@@ -120,7 +123,7 @@ class Plugins:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # the file is the user's own: say where it failed
+        except (Exception, SystemExit) as error:  # the file is the user's own: say where it failed
             raise PluginError(
                 f"plugin file {path} failed to load: {type(error).__name__}: {error}"
             ) from error
@@ -140,7 +143,14 @@ class Plugins:
 
             for implementation in getattr(self._manager.hook, hook).get_hookimpls():
                 if implementation.plugin is module:
-                    implementation.function(register)
+                    try:
+                        implementation.function(register)
+                    except CuratorError:
+                        raise
+                    except Exception as error:
+                        raise PluginError(
+                            f"{origin}: {hook}() failed: {type(error).__name__}: {error}"
+                        ) from error
 
 
 def build(entry: Entry, options: dict[str, Any]) -> Plugin:

@@ -51,7 +51,8 @@ class StepRunner:
             if len(docs) == 1:
                 doc_id = docs.frame["doc_id"][0]
                 reason = (type(error).__name__, str(error)[:500])
-                return Measured(self._empty(), docs.text.head(0), {doc_id: reason})
+                nothing = docs.text.head(0) if isinstance(self.step, Cleaner) else None
+                return Measured(self._empty(), nothing, {doc_id: reason})
             half = len(docs) // 2
             index = pl.Series(range(len(docs)))
             parts = [self.run(docs.take(index < half)), self.run(docs.take(index >= half))]
@@ -75,7 +76,9 @@ class StepRunner:
         elif len(self.expressions) < len(self.types):
             answered = self.step.measure(docs)
         if not isinstance(answered, Mapping):
-            raise PluginError(f"step {self.name}: measure() answered {type(answered).__name__}, not a mapping")
+            raise PluginError(
+                f"step {self.name}: measure() answered {type(answered).__name__}, not a mapping"
+            )
         unknown = set(answered) ^ (set(self.types) - set(self.expressions))
         if unknown:
             raise PluginError(

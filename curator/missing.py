@@ -17,12 +17,18 @@ Rows = tuple[int, ...] | None
 
 
 def measure_tasks(
-    con: duckdb.DuckDBPyConnection, recipe: Recipe, plan: DecisionPlan, steps: range, *, last: bool
+    con: duckdb.DuckDBPyConnection,
+    recipe: Recipe,
+    plan: DecisionPlan,
+    steps: range,
+    run_id: int,
+    *,
+    last: bool,
 ) -> list[MeasureTask]:
     """Tasks for the rows that steps in `steps` lack; with `last`, for those that the final text lacks too.
 
-    Behind a gate only documents count that the rules before it let pass, as they stand now. Raises
-    UsageError where a step is missing altogether and the text as read was not kept.
+    Behind a gate only documents count that the rules before it let pass, as they stand now. What failed in
+    this run is left to the next one. Raises UsageError where a step is missing altogether and the text as read was not kept.
     """
     gates = [i for i, s in enumerate(recipe.steps) if s.kind == GATE and i < steps.start]
     wanted = {i: str(plan.steps[i].table) for i in steps if plan.steps[i].table}
@@ -39,7 +45,7 @@ def measure_tasks(
     )
     missing: dict[int, dict[str, Rows]] = {}
     flagged = False
-    for table, (_, gate) in tables.items():
+    for table, (users, gate) in tables.items():
         population = "catalog.store.documents d"
         if gate is not None:
             if not flagged:
@@ -52,7 +58,10 @@ def measure_tasks(
             )
         rows = con.execute(
             f"SELECT (d.doc_id >> 32)::UINTEGER AS shard, count(*), list((d.doc_id & 4294967295)::UINTEGER) FROM {population} "
-            f"ANTI JOIN catalog.measures.{quoted(table)} m ON m.doc_id = d.doc_id GROUP BY shard"
+            f"ANTI JOIN catalog.measures.{quoted(table)} m ON m.doc_id = d.doc_id "
+            "ANTI JOIN (SELECT doc_id FROM quarantine WHERE step IN (SELECT unnest($steps)) "
+            "AND seen >= (SELECT started FROM runs WHERE run_id = $run)) q ON q.doc_id = d.doc_id GROUP BY shard",
+            {"steps": _needed(recipe, users), "run": run_id},
         ).fetchall()
         for shard, count, listed in rows:
             missing.setdefault(shard, {})[table] = None if count == total[shard] else tuple(sorted(listed))
@@ -72,6 +81,12 @@ def measure_tasks(
         source, size = about[shard]
         tasks.append(MeasureTask(shard, source, files[shard], size, todo, final))
     return tasks
+
+
+def _needed(recipe: Recipe, steps: list[int]) -> list[str]:
+    """Names of the steps without which these (none: the final text) are not measured."""
+    last = max(steps, default=len(recipe.steps))
+    return [s.name for i, s in enumerate(recipe.steps) if i in steps or (s.kind == "cleaner" and i < last)]
 
 
 def _final_gate(recipe: Recipe) -> int | None:

@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from curator.documents import Documents
 from curator.loading import Plugins
 from curator.measuring import StepRunner
 from curator.plugin import Part
-from curator.reading import document_schema, read_documents
+from curator.reading import read_documents
 from curator.recipe import GATE, Recipe, StepSpec
 from curator.shards import Attempt
 
@@ -77,7 +77,7 @@ class _Clock:
         self.tally.seconds[self.name] += time.process_time() - self.start
 
 
-def make_worker(argument: tuple[str, str]) -> Callable[[ReadTask | MeasureTask], str]:
+def make_worker(argument: tuple[str, str]) -> Callable[[ReadTask | MeasureTask], dict[str, int]]:
     """What an engine calls once in each worker: (recipe as JSON, corpus folder) -> the task function."""
     return Worker(Recipe.from_json(argument[0]), argument[1]).run
 
@@ -98,8 +98,8 @@ class Worker:
         gates = [i for i, s in enumerate(recipe.steps) if s.kind == GATE]
         self._last_gate = max(gates, default=-1)
 
-    def run(self, task: ReadTask | MeasureTask) -> str:
-        """Do one task and return the path of its sidecar."""
+    def run(self, task: ReadTask | MeasureTask) -> dict[str, int]:
+        """Do one task and return its counts; its sidecar, which may be committed before, says the rest."""
         tally = _Tally()
         attempt = Attempt(self.corpus, task.shard_id)
         if isinstance(task, ReadTask):
@@ -118,7 +118,7 @@ class Worker:
             columns = {}
             wanted = {self.recipe.steps[i].table: self.recipe.steps[i] for i in task.steps}
             wanted |= {self.final: None} if task.final is not False else {}
-        return attempt.finish(
+        attempt.finish(
             {
                 "task": "read" if isinstance(task, ReadTask) else "measure",
                 "shard_id": task.shard_id,
@@ -132,6 +132,7 @@ class Worker:
                 "counts": dict(tally.counts),
             }
         )
+        return dict(tally.counts)
 
     def _describe(self, table: str, step: StepSpec | None, files: Mapping[str, Any]) -> dict[str, Any]:
         found = {"narrow": files.get(f"pending/{table}", {}).get("path"), "wide": files.get(table)}
@@ -167,10 +168,9 @@ class Worker:
         source.setup()
         wanted = {i: None for i, s in enumerate(self.recipe.steps) if s.kind != GATE}
         row = 0
-        for ordinal, frame in self._documents(source, task, tally):
+        for frame in self._documents(source, task, tally):
             frame = frame.with_columns(
-                doc_id=pl.int_range(row, row + frame.height, dtype=pl.UInt64) + (task.shard_id << 32),
-                part=pl.lit(ordinal, pl.UInt32),
+                doc_id=pl.int_range(row, row + frame.height, dtype=pl.UInt64) + (task.shard_id << 32)
             )
             row += frame.height
             tally.counts["bytes"] += int(frame["text"].str.len_bytes().sum())
@@ -182,41 +182,28 @@ class Worker:
             with tally.time("write"):
                 attempt.write("text", frame)
 
-    def _documents(self, source: Any, task: ReadTask, tally: _Tally) -> Iterator[tuple[int, pl.DataFrame]]:
-        seen: set[str] = set()
-        document_schema(source)
+    def _documents(self, source: Any, task: ReadTask, tally: _Tally) -> Iterator[pl.DataFrame]:
+        """Batches of the split's documents; `part` is the ordinal of the part that each is from."""
+        ordinals = pl.Series(task.ordinals, dtype=pl.UInt32)
+        batches = read_documents(source, task.parts)
         left = task.limit
-        for ordinal, part in zip(task.ordinals, task.parts, strict=True):
-            batches = read_documents(source, part, seen)
-            while True:
-                with tally.time("read"):
-                    batch = next(batches, None)
-                if batch is None:
-                    break
-                frame, bad = batch
-                for q in bad:
-                    tally.quarantine.append(
-                        {
-                            "split_id": task.shard_id,
-                            "source": q.source,
-                            "uri": q.uri,
-                            "position": q.position,
-                            "reason": q.reason,
-                            "detail": q.detail,
-                        }
-                    )
-                tally.counts["quarantined"] += len(bad)
-                if task.sample is not None:
-                    tally.counts["bytes_seen"] += int(frame["text"].str.len_bytes().sum() or 0)
-                    bound = f"{int(task.sample * 0xFFFFFFFF):08x}"
-                    frame = frame.filter(pl.col("doc_key").str.tail(8) <= bound)
-                if left is not None:
-                    frame = frame.head(left)
-                    left -= frame.height
-                if frame.height:
-                    yield ordinal, frame
-                if left == 0:
-                    return
+        while left is None or left > 0:
+            with tally.time("read"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            frame, bad = batch
+            tally.quarantine += [{"split_id": task.shard_id, **asdict(q)} for q in bad]
+            tally.counts["quarantined"] += len(bad)
+            if task.sample is not None:
+                tally.counts["bytes_seen"] += int(frame["text"].str.len_bytes().sum())
+                bound = f"{int(task.sample * 0xFFFFFFFF):08x}"
+                frame = frame.filter(pl.col("doc_key").str.tail(8) <= bound)
+            if left is not None:
+                frame = frame.head(left)
+                left -= frame.height
+            if frame.height:
+                yield frame.with_columns(ordinals.gather(frame["part"]).alias("part"))
 
     # -- measuring what is stored
 

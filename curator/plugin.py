@@ -242,7 +242,7 @@ class Source(Plugin):
     name: str = ""  # type: ignore[misc]  # an option here, a class constant elsewhere
     text: str = "text"
     id: str | None = None
-    url: str = "url"
+    url_field: str = "url"
     title: str = "title"
     published: str = "published"
     retrieved: str = "retrieved"

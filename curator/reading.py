@@ -170,8 +170,7 @@ def _row(record: dict[str, Any], source: Source, part: Part, position: str) -> t
     key = _key(record, source, part, position)
     strings = (
         key,
-        # a source whose own option is called `url` says by `url_field` which field of a record is one
-        _string(record, getattr(source, "url_field", source.url)),
+        _string(record, source.url_field),
         _string(record, source.title),
         _string(record, source.license_field) or source.license,
         (_string(record, source.domain_field) if source.domain_field else None) or source.declared_domain,

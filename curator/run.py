@@ -171,8 +171,7 @@ class _Coordinator:
                     raise CuratorError(outcome.error)
                 self._fail(outcome.task, outcome.error)
             elif outcome is not None:
-                counts = commits.Sidecar.read(Path(outcome.result)).content["counts"]
-                self.progress.advance(outcome.task.size, counts.get("documents", 0))
+                self.progress.advance(outcome.task.size, outcome.result.get("documents", 0))
             if time.monotonic() - self._last_commit >= COMMIT_EVERY:
                 self._commit(wait=0.0)
         self._commit(wait=3600.0)
@@ -196,6 +195,7 @@ class _Coordinator:
         try:
             with self.catalog.write(wait=min(wait, 5.0)) as con:
                 registered = commits.commit(con, self.folder, sidecars, self.run_id)
+                leftovers = commits.leftovers(con, sidecars)
         except CatalogBusy as busy:
             if not self._waiting:
                 self.progress.note(f"{busy}; {len(sidecars)} shards wait to be registered, the work goes on")
@@ -208,8 +208,7 @@ class _Coordinator:
         self._waiting = False
         for sidecar in sidecars:
             content = sidecar.content
-            counted = sidecar in registered
-            if counted:
+            if sidecar in registered:
                 self.counts.update(content["counts"])
                 self.seconds.update(content["seconds"])
                 self.plugins.hook.shard_committed(
@@ -220,9 +219,9 @@ class _Coordinator:
                         "bytes": content["counts"].get("bytes", 0),
                     }
                 )
-            for path in (*sidecar.scratch_files, *(() if counted else sidecar.kept_files)):
-                (self.folder / path).unlink(missing_ok=True)
             sidecar.path.unlink(missing_ok=True)
+        for path in leftovers:  # after the sidecars: killed here, the next start sweeps them
+            (self.folder / path).unlink(missing_ok=True)
 
     def _sweep(self) -> None:
         """Delete what no transaction registered: the files of interrupted attempts."""
@@ -265,15 +264,29 @@ class _Coordinator:
             con.execute("INSERT OR REPLACE INTO store.settings VALUES ('keep_original', 'false')")
 
     def _measure_missing(self) -> None:
-        """A round for each stretch between gates, since a gate needs what stands before it measured."""
+        """A round for each stretch between gates, since a gate needs what stands before it measured.
+
+        What failed in earlier runs has been tried again then, so its old rows leave the quarantine.
+        """
         gates = [i for i, s in enumerate(self.recipe.steps) if s.kind == "gate"]
         starts = [0, *(g + 1 for g in gates)]
         for start, stop in zip(starts, [*gates, len(self.recipe.steps)], strict=True):
             with self.catalog.scratch(wait=600.0) as con:
                 tasks = measure_tasks(
-                    con, self.recipe, self.plan, range(start, stop), last=stop == len(self.recipe.steps)
+                    con,
+                    self.recipe,
+                    self.plan,
+                    range(start, stop),
+                    self.run_id,
+                    last=stop == len(self.recipe.steps),
                 )
             self._map("measuring what is missing", tasks)
+        with self.catalog.write(wait=600.0) as con:
+            con.execute(
+                "DELETE FROM quarantine WHERE doc_id IS NOT NULL AND step IN (SELECT unnest(?)) "
+                "AND seen < (SELECT started FROM runs WHERE run_id = ?)",
+                [[s.name for s in self.recipe.steps], self.run_id],
+            )
 
     # -- decisions
 

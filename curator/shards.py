@@ -92,7 +92,7 @@ class Attempt:
         closed = {kind: file.close() for kind, file in self._files.items()}
         return {kind: info for kind, info in closed.items() if info is not None}
 
-    def finish(self, sidecar: dict[str, Any]) -> str:
+    def finish(self, sidecar: dict[str, Any]) -> None:
         """Write the sidecar, which makes the attempt's files ready to be registered."""
         target = self.corpus / "shards" / "pending" / f"{self.name}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,4 +102,3 @@ class Attempt:
             file.flush()
             os.fsync(file.fileno())
         publish(temporary, target)
-        return str(target)

@@ -72,7 +72,12 @@ def measure(plugin: Any, *texts: str, **options: Any) -> pl.DataFrame:
 
 
 def check_filter(
-    plugin: Any, *, keep: Iterable[str] = (), drop: Mapping[str, str] | None = None, rule: str | None = None, **options: Any
+    plugin: Any,
+    *,
+    keep: Iterable[str] = (),
+    drop: Mapping[str, str] | None = None,
+    rule: str | None = None,
+    **options: Any,
 ) -> None:
     """Check which texts a step keeps, and by which rule, the first that fails, it drops the others.
 
@@ -97,7 +102,9 @@ def check_row_wise(plugin: Any, *texts: str, **options: Any) -> None:
     _require_equal(together, backwards, texts, f"{name} depends on the order of the documents")
     alone = [_measured(step, documents(text)) for text in texts]
     if alone:
-        _require_equal(together, pl.concat(alone), texts, f"{name} depends on the other documents of the batch")
+        _require_equal(
+            together, pl.concat(alone), texts, f"{name} depends on the other documents of the batch"
+        )
 
 
 def check_contract(plugin: Any, **options: Any) -> None:
@@ -117,7 +124,9 @@ def check_contract(plugin: Any, **options: Any) -> None:
     for outcome in LocalEngine(1).map(_loaded, (*_address(type(step)), options), [HARD_TEXTS]):
         if outcome is not None:
             _require(outcome.error is None, f"{name} in a spawned worker: {outcome.error}")
-            _require_equal(together, outcome.result, HARD_TEXTS, f"{name} measures otherwise in a spawned worker")
+            _require_equal(
+                together, outcome.result, HARD_TEXTS, f"{name} measures otherwise in a spawned worker"
+            )
 
 
 def _known(columns: Iterable[str]) -> dict[str, Any]:
@@ -163,23 +172,42 @@ def _failing(step: Step, docs: Documents, options: Mapping[str, Any]) -> list[li
     values = {o: getattr(step, o) for o in step.options()} | dict(options)
     signals = duckdb_types(step.declared_signals(), empty_frame(), name)
     spec = StepSpec(
-        name, _kind(type(step)), name, "", "", values, rules=rules, signals=signals, fills=dict(step.documents)
+        name,
+        _kind(type(step)),
+        name,
+        "",
+        "",
+        values,
+        rules=rules,
+        signals=signals,
+        fills=dict(step.documents),
     )
     recipe = Recipe("test", "", "", (), True, (), (spec,))
     for _, mistake in check_rules(recipe):
         raise UsageError(mistake)
-    final = docs.frame.select("doc_id", n_chars=pl.col("text").str.len_chars(), n_words=pl.col("text").str.count_matches(r"\S+"))
+    final = docs.frame.select(
+        "doc_id", n_chars=pl.col("text").str.len_chars(), n_words=pl.col("text").str.count_matches(r"\S+")
+    )
     with duckdb.connect() as con:
         for table, types, rows in (
             ("d", DOCUMENT_TYPES, docs.frame.drop("text")),
             ("f", {"doc_id": "UBIGINT", **FINAL_TYPES}, final),
-            ("s0", {"doc_id": "UBIGINT", **signals}, docs.frame.select("doc_id").hstack(_measured(step, docs))),
+            (
+                "s0",
+                {"doc_id": "UBIGINT", **signals},
+                docs.frame.select("doc_id").hstack(_measured(step, docs)),
+            ),
         ):
             con.execute(f"CREATE TABLE {table} ({', '.join(f'{quoted(n)} {t}' for n, t in types.items())})")
             con.register("rows", rows.to_arrow())
             con.execute(f"INSERT INTO {table} BY NAME FROM rows")
-        answers = ", ".join(f"coalesce({qualified(recipe, 0, sql, {})[0]}, false)" for sql in rules.values()) or "false"
-        found = con.execute(f"SELECT {answers} FROM d JOIN f USING (doc_id) JOIN s0 USING (doc_id) ORDER BY doc_id").fetchall()
+        answers = (
+            ", ".join(f"coalesce({qualified(recipe, 0, sql, {})[0]}, false)" for sql in rules.values())
+            or "false"
+        )
+        found = con.execute(
+            f"SELECT {answers} FROM d JOIN f USING (doc_id) JOIN s0 USING (doc_id) ORDER BY doc_id"
+        ).fetchall()
     return [[rule for rule, fails in zip(rules, row, strict=False) if fails] for row in found]
 
 

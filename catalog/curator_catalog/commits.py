@@ -42,10 +42,21 @@ class Sidecar:
         wide = [m["wide"]["path"] for m in self.content["measures"].values() if m["wide"]]
         return [*([self.content["text"]["path"]] if self.content["text"] else []), *wide]
 
+    @property
+    def files(self) -> list[str]:
+        return [*self.scratch_files, *self.kept_files]
+
 
 def pending(folder: Path) -> list[Sidecar]:
-    """The sidecars that lie ready, oldest first."""
-    return [Sidecar.read(p) for p in sorted((folder / "shards" / "pending").glob("*.json"))]
+    """The sidecars that lie ready, by shard; `*.json` would also give those being written, `.tmp-….json`."""
+    return [Sidecar.read(p) for p in sorted((folder / "shards" / "pending").glob("[0-9]*.json"))]
+
+
+def leftovers(con: duckdb.DuckDBPyConnection, sidecars: Iterable[Sidecar]) -> list[str]:
+    """Files of these sidecars that no transaction registered: after the commit nobody needs them."""
+    named = [path for sidecar in sidecars for path in sidecar.files]
+    query = "SELECT path FROM (SELECT unnest(?::VARCHAR[]) AS path) ANTI JOIN shards USING (path)"
+    return [path for (path,) in con.execute(query, [named]).fetchall()]
 
 
 def commit(
@@ -53,7 +64,8 @@ def commit(
 ) -> list[Sidecar]:
     """Register sidecars in the caller's transaction and return those that counted.
 
-    One whose split is already done, or was planned anew meanwhile, is left out: its files are an orphan's.
+    One whose split is already done, or was planned anew meanwhile, is left out: it is an orphan's, or was
+    registered before the run was killed. So is one whose files are gone, by the sweep at a run's start.
     """
     registered = []
     for sidecar in sidecars:
@@ -62,6 +74,8 @@ def commit(
         row = con.execute("SELECT state FROM splits WHERE split_id = ?", [shard_id]).fetchall()
         state = row[0][0] if row else None
         if state not in (("planned", "failed") if content["task"] == "read" else ("done",)):
+            continue
+        if not all((folder / path).is_file() for path in sidecar.files):
             continue
         if content["task"] == "read":
             _commit_read(con, folder, sidecar, run_id)
@@ -102,11 +116,15 @@ def _commit_measure(
 ) -> None:
     ensure_measure(con, table, measure)
     if measure["narrow"]:
-        name = f"measures.{quoted(table)}"
+        name, path = f"measures.{quoted(table)}", str(folder / measure["narrow"])
+        # by range, so that only the row groups of the shard are looked at
+        shard = f"doc_id BETWEEN {shard_id << 32} AND {(shard_id << 32) + 0xFFFFFFFF}"
+        known = f"SELECT 1 FROM (FROM {name} WHERE {shard}) SEMI JOIN read_parquet(?) USING (doc_id) LIMIT 1"
+        if con.execute(known, [path]).fetchall():
+            return  # measured meanwhile: a second wide file would give its rows twice
         con.execute(
-            f"INSERT INTO {name} BY NAME FROM read_parquet(?) n ANTI JOIN {name} USING (doc_id) "
-            "SEMI JOIN store.documents USING (doc_id)",
-            [str(folder / measure["narrow"])],
+            f"INSERT INTO {name} BY NAME FROM read_parquet(?) SEMI JOIN (FROM store.documents WHERE {shard}) USING (doc_id)",
+            [path],
         )
         con.execute("DELETE FROM store.edge_sets WHERE table_name = ?", [table])
     if measure["wide"]:
@@ -202,9 +220,9 @@ def remove_documents(con: duckdb.DuckDBPyConnection, doc_ids: str) -> None:
     """Delete the documents that the query `doc_ids` names from every table of the catalog."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE removed AS {doc_ids}")
     tables = con.execute(
-        """SELECT schema_name, table_name FROM duckdb_columns()
-        WHERE column_name = 'doc_id' AND schema_name IN ('store', 'measures', 'decided', 'main') AND NOT internal
-            AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE NOT temporary)
+        """SELECT schema_name, table_name FROM duckdb_tables() t
+        SEMI JOIN (FROM duckdb_columns() WHERE column_name = 'doc_id') USING (database_name, schema_name, table_name)
+        WHERE schema_name IN ('store', 'measures', 'decided', 'main') AND NOT t.temporary
             AND table_name <> 'quarantine'"""
     ).fetchall()
     for schema, table in tables:

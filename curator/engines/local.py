@@ -10,9 +10,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -52,7 +54,8 @@ class LocalEngine:
                 for worker in workers:
                     if worker.task is None and queue:
                         worker.task = queue.popleft()
-                        worker.pipe.send(worker.task[0])
+                        with suppress(ConnectionError):  # it was killed meanwhile, as its pipe will tell
+                            worker.pipe.send(worker.task[0])
                 ready = wait([w.pipe for w in workers], timeout=1.0)
                 if not ready:
                     yield None
@@ -125,8 +128,17 @@ def _start(make: Callable[[Any], Callable[[Any], Any]], argument: Any) -> _Worke
     return _Worker(process, ours)
 
 
+def _leave_with_the_coordinator() -> None:
+    """So that a long task does not go on for nobody."""
+    coordinator = multiprocessing.parent_process()
+    assert coordinator is not None
+    coordinator.join()
+    os._exit(1)
+
+
 def _work(pipe: Connection, make: Callable[[Any], Callable[[Any], Any]], argument: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_the_coordinator, daemon=True).start()
     function: Callable[[Any], Any] | None = None
     made: tuple[Any, str | None, bool] = (None, None, False)
     while True:

@@ -3,7 +3,8 @@
 `whitespace`, `unicode` and `normalized` are one pass of a kernel and know nothing beforehand. `spacy-en`
 learns: a chunk (what stands between two runs of white space) is tokenized once and remembered in a table,
 over the newest generation that earlier runs left in `cache`. Warm 50-70 MB/s; cold 10 MB/s over the first
-24 MB of the benchmark corpus and 13 over all 251, as new chunks become rare. Rejected: tokenizing whole texts (0.35 MB/s).
+24 MB of the benchmark corpus and 13 over all 251, as new chunks become rare. Rejected: tokenizing whole texts
+(0.35 MB/s).
 
 Memory: the private table starts afresh, before a batch, once it is over `max_bytes`; a batch is never cut.
 """

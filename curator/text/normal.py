@@ -7,8 +7,8 @@ Algorithm: one pass, each code point through a table of its lower-case, decompos
 is what the rules do to it wherever it stands. Three things depend on neighbours: numbers are matched in the
 kernel; a capital sigma (final or not) is lowered by Python before; and canonical reordering, which without
 Mn could only swap two neighbouring spacing marks of different class (as in musical notation) and is left
-out. Linear, 120-165 MB/s, 70-85 with the words. Rejected: normalising each distinct chunk in Python and remembering it, which
-needs a table, and Python for every new chunk.
+out. Linear, 120-165 MB/s, 70-85 with the words. Rejected: normalising each distinct chunk in Python and
+remembering it, which needs a table, and Python for every new chunk.
 """
 
 from __future__ import annotations

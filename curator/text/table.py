@@ -3,8 +3,8 @@
 A chunk is what stands between two runs of white space. Its identity is two 64-bit hashes, the second of
 which takes in the length; its text is not kept. Algorithm: open addressing with linear probing, at most half
 full, over 4-byte entry numbers; entries and their words are appended and never move. Looking up is linear in
-the text, 90-160 MB/s; an entry takes about 40 bytes and 13 for each word. Rejected: a numba typed dict (cannot
-be memory-mapped) and keeping the chunk's bytes (a cache miss more for each look-up).
+the text, 90-160 MB/s; an entry takes about 40 bytes and 13 for each word. Rejected: a numba typed dict
+(cannot be memory-mapped) and keeping the chunk's bytes (a cache miss more for each look-up).
 
 `_look_up` gives every chunk its entry number, entering unknown ones, so that the tokenizer runs between it
 and `_spread`, once for each distinct unknown chunk. Chunks of more than LONGEST bytes are not entered: they

@@ -1,31 +1,28 @@
-"""A workshop: a folder with texts, plugin files and recipes, in which real runs are made."""
+"""A shop: the tests' workshop with plugin files and a worker process of its own."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
-import yaml
 
 from curator import recipe as recipes
 from curator.corpus import Corpus
-from curator.engines.local import LocalEngine
-from curator.recipe import Recipe
+from curator.engines import Engine
+from curator.engines.local import InlineEngine, LocalEngine
 from curator.run import Report, run
+from tests.conftest import Workshop
 
 LONG = "a long line of text that has more than twenty characters"
 TEXTS = {"long": LONG, "short": "short\nlines"}
 
 
-@dataclass
-class Workshop:
-    """A folder to run recipes in; `texts.jsonl` holds the texts by their keys."""
+class Shop(Workshop):
+    """A workshop over the source `web`, whose texts are given by their keys."""
 
-    folder: Path
+    engine: Engine = LocalEngine(1)
 
     def write(self, name: str, content: str) -> Path:
         path = self.folder / name
@@ -33,30 +30,33 @@ class Workshop:
         return path
 
     def texts(self, texts: dict[str, str]) -> None:
-        lines = [json.dumps({"id": key, "text": text}) for key, text in texts.items()]
-        self.write("texts.jsonl", "\n".join(lines) + "\n")
+        self.web = self.source("web", [{"id": key, "text": text} for key, text in texts.items()])
 
-    def recipe(self, *steps: Any, plugins: tuple[str, ...] = (), **more: Any) -> Recipe:
-        """The checked recipe with these steps over the texts."""
-        source = {"jsonl": {"name": "web", "path": "texts.jsonl"}}
-        content = {"name": "small", "plugins": list(plugins), "sources": [source], "steps": list(steps), **more}
-        return recipes.load(str(self.write("recipe.yaml", yaml.safe_dump(content, sort_keys=False))))
+    def load(self, *steps: Any, plugins: tuple[str, ...] = (), **top: Any) -> recipes.Recipe:
+        return self.recipe(list(steps), [self.web], plugins=list(plugins), **top)
 
-    def run(self, *steps: Any, plugins: tuple[str, ...] = (), **more: Any) -> Report:
-        """Run the recipe with these steps in one worker process."""
-        return run(self.recipe(*steps, plugins=plugins, **more), LocalEngine(1))
+    def run(self, *steps: Any, plugins: tuple[str, ...] = (), **top: Any) -> Report:
+        return run(self.load(*steps, plugins=plugins, **top), self.engine)
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
-        return Corpus.existing(self.folder / "corpus").sql(query).rows()
+        return Corpus.existing(self.corpus_folder).sql(query).rows()
 
     def fates(self) -> dict[str, tuple[str, ...]]:
         """source_key -> (decision, reason) of each document."""
-        rows = self.sql("SELECT source_key, decision, coalesce(reason, '') FROM documents ORDER BY source_key")
+        rows = self.sql("SELECT source_key, decision, reason FROM documents ORDER BY source_key")
         return {key: (decision, reason) if reason else (decision,) for key, decision, reason in rows}
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    shop = Workshop(tmp_path)
-    shop.texts(TEXTS)
+def shop(tmp_path: Path) -> Shop:
+    """A shop whose runs go through a spawned worker."""
+    made = Shop(tmp_path)
+    made.texts(TEXTS)
+    return made
+
+
+@pytest.fixture
+def inline_shop(shop: Shop) -> Shop:
+    """A shop whose runs stay in this process."""
+    shop.engine = InlineEngine()
     return shop

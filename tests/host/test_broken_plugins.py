@@ -9,7 +9,7 @@ import pytest
 
 from curator import CuratorError, RecipeError
 from curator.run import Report
-from tests.host.conftest import LONG, Workshop
+from tests.host.conftest import LONG, Shop
 
 HEAD = """
 import numpy as np
@@ -26,11 +26,11 @@ def register_filters(register):
 KEPT, PENDING = ("kept",), ("pending",)
 
 
-def run_broken(workshop: Workshop, body: str, tail: str = TAIL) -> Report:
+def run_broken(shop: Shop, body: str, tail: str = TAIL) -> Report:
     """Run the class Broken(Filter), whose body is given, as the only step."""
     content = HEAD + "class Broken(Filter):\n" + indent(dedent(body), "    ") + tail
-    (workshop.folder / "broken.py").write_text(content)
-    return workshop.run("broken", plugins=("broken.py",))
+    (shop.folder / "broken.py").write_text(content)
+    return shop.run("broken", plugins=("broken.py",))
 
 
 BREACHES = {
@@ -83,14 +83,14 @@ BREACHES = {
 
 
 @pytest.mark.parametrize("breach", BREACHES)
-def test_a_breach_stops_the_run(workshop: Workshop, breach: str) -> None:
+def test_a_breach_stops_the_run(inline_shop: Shop, breach: str) -> None:
     """Wrong names, types and lengths are every document's trouble: the run ends with the step's name."""
     body, message = BREACHES[breach]
     with pytest.raises(CuratorError, match=message) as raised:
-        run_broken(workshop, body)
+        run_broken(inline_shop, body)
     assert raised.value.exit_code == 1
-    assert workshop.sql("SELECT count(*) FROM documents") == [(0,)]
-    assert workshop.sql("SELECT state FROM runs") == [("running",)]
+    assert inline_shop.sql("SELECT count(*) FROM documents") == [(0,)]
+    assert inline_shop.sql("SELECT state FROM runs") == [("running",)]
 
 
 REFUSED_AT_LOAD = {
@@ -118,44 +118,42 @@ REFUSED_AT_LOAD = {
 
 
 @pytest.mark.parametrize("mistake", REFUSED_AT_LOAD)
-def test_a_mistake_in_a_plugin_is_found_at_load(workshop: Workshop, mistake: str) -> None:
+def test_a_mistake_in_a_plugin_is_found_at_load(inline_shop: Shop, mistake: str) -> None:
     """What can be seen without text is an error of the recipe's line, before any work."""
     body, message = REFUSED_AT_LOAD[mistake]
     with pytest.raises(RecipeError, match=message) as raised:
-        run_broken(workshop, body)
-    assert str(raised.value).startswith(f"{workshop.folder}/recipe.yaml:9: steps.0")
-    assert not Path(workshop.folder, "corpus").exists()
+        run_broken(inline_shop, body)
+    assert str(raised.value).startswith(f"{inline_shop.folder}/test.yaml:")
+    assert not Path(inline_shop.folder, "corpus").exists()
 
 
-def test_a_document_that_a_plugin_fails_on_waits_alone(workshop: Workshop) -> None:
-    """It is pending with a quarantine row, all others are measured; the next run tries it again."""
-    workshop.texts({f"{n:02}": "bad" if n == 7 else f"{LONG} {n}" for n in range(20)})
-    body = """
+def test_a_document_that_a_plugin_fails_on_waits_alone(shop: Shop) -> None:
+    """It is pending with one quarantine row, all others are measured; the next run tries it again."""
+    shop.texts({f"{n:02}": "bad" if n == 7 else f"{LONG} {n}" for n in range(20)})
+    mended = shop.folder / "mended"
+    body = f"""
+    from pathlib import Path
     version = 1
-    signals = {"a": int}
+    signals = {{"a": int}}
     def measure(self, docs):
-        if "bad" in docs.text and not %s:
+        if "bad" in docs.text and not self.Path({str(mended)!r}).exists():
             raise ValueError("no good")
-        return {"a": docs.text.str.len_chars()}
+        return {{"a": docs.text.str.len_chars()}}
     """
-    marker = workshop.folder / "mended"
-    body = "import pathlib\n" + dedent(body) % f"pathlib.Path({str(marker)!r}).exists()"
-    body = body.replace("if ", "import pathlib\n        if ", 1)
-    report = run_broken(workshop, body)
-    assert (report.counts["failed"], report.funnel.kept, report.funnel.pending) == (1, 19, 1)
-    assert workshop.fates()["07"] == PENDING
-    assert workshop.sql("SELECT step, reason, detail, doc_id FROM quarantine") == [("broken", "ValueError", "no good", 7)]
-    assert workshop.sql("SELECT count(*) FROM signals.broken") == [(19,)]
-    again = workshop.run("broken", plugins=("broken.py",))
-    assert (again.counts["failed"], again.funnel.pending) == (1, 1)
-    assert workshop.sql("SELECT step, reason, detail, doc_id FROM quarantine") == [("broken", "ValueError", "no good", 7)]
-    marker.touch()
-    mended = workshop.run("broken", plugins=("broken.py",))
-    assert (mended.counts["failed"], mended.funnel.kept, mended.funnel.pending) == (0, 20, 0)
-    assert workshop.sql("SELECT count(*) FROM quarantine") == [(0,)]
+    quarantined = [("broken", "ValueError", "no good", 7)]
+    report = run_broken(shop, body)
+    for again in (report, shop.run("broken", plugins=("broken.py",))):
+        assert (again.counts["failed"], again.funnel.kept, again.funnel.pending) == (1, 19, 1)
+        assert shop.fates()["07"] == PENDING
+        assert shop.sql("SELECT step, reason, detail, doc_id FROM quarantine") == quarantined
+        assert shop.sql("SELECT count(*) FROM signals.broken") == [(19,)]
+    mended.touch()
+    last = shop.run("broken", plugins=("broken.py",))
+    assert (last.counts["failed"], last.funnel.kept, last.funnel.pending) == (0, 20, 0)
+    assert shop.sql("SELECT count(*) FROM quarantine") == [(0,)]
 
 
-def test_nan_is_set_aside(workshop: Workshop) -> None:
+def test_nan_is_set_aside(inline_shop: Shop) -> None:
     """A NaN, by measure() or by an expression, leaves its document pending with a quarantine row."""
     body = """
     signals = {"a": float, "b": pl.when(pl.col("text") == "zero").then(float("nan")).otherwise(1.0)}
@@ -163,17 +161,17 @@ def test_nan_is_set_aside(workshop: Workshop) -> None:
     def measure(self, docs):
         return {"a": [float("nan") if t == "nan" else 1.0 for t in docs.text]}
     """
-    workshop.texts({"a": "nan", "b": "one", "c": "zero"})
-    run_broken(workshop, body)
-    assert workshop.fates() == {"a": PENDING, "b": KEPT, "c": PENDING}
-    assert workshop.sql("SELECT doc_id, step, reason FROM quarantine ORDER BY doc_id") == [
+    inline_shop.texts({"a": "nan", "b": "one", "c": "zero"})
+    run_broken(inline_shop, body)
+    assert inline_shop.fates() == {"a": PENDING, "b": KEPT, "c": PENDING}
+    assert inline_shop.sql("SELECT doc_id, step, reason FROM quarantine ORDER BY doc_id") == [
         (0, "broken", "nan"),
         (2, "broken", "nan"),
     ]
-    assert workshop.sql("SELECT * FROM signals.broken") == [(1, 1.0, 1.0)]
+    assert inline_shop.sql("SELECT * FROM signals.broken") == [(1, 1.0, 1.0)]
 
 
-def test_infinity_and_none_are_values(workshop: Workshop) -> None:
+def test_infinity_and_none_are_values(inline_shop: Shop) -> None:
     """Infinity is stored and compared; None is undefined and drops nothing."""
     body = """
     signals = {"a": float}
@@ -181,8 +179,8 @@ def test_infinity_and_none_are_values(workshop: Workshop) -> None:
     def measure(self, docs):
         return {"a": [float("inf"), None]}
     """
-    run_broken(workshop, body)
-    assert workshop.fates() == {"long": ("dropped", "broken.large"), "short": KEPT}
+    run_broken(inline_shop, body)
+    assert inline_shop.fates() == {"long": ("dropped", "broken.large"), "short": KEPT}
 
 
 CLEANER = """
@@ -199,29 +197,24 @@ def register_cleaners(register):
 """
 
 
-def test_a_cleaner_that_fails_on_a_document(workshop: Workshop) -> None:
+def test_a_cleaner_that_fails_on_a_document(inline_shop: Shop) -> None:
     """The document is pending, with its text as read, and no later step sees it."""
-    workshop.write("broken.py", HEAD + CLEANER)
-    report = workshop.run("broken", "gopher_quality", plugins=("broken.py",))
+    inline_shop.write("broken.py", HEAD + CLEANER)
+    report = inline_shop.run("broken", "gopher_quality", plugins=("broken.py",))
     assert report.counts["failed"] == 1
-    assert workshop.fates()["short"] == PENDING
-    assert workshop.sql("SELECT reason, detail FROM quarantine") == [("RuntimeError", "cannot")]
-    assert workshop.sql("SELECT text FROM texts ORDER BY doc_id")[0] == (LONG.upper(),)
-    assert workshop.sql("SELECT doc_id FROM signals.gopher_quality") == [(0,)]
+    assert inline_shop.fates()["short"] == PENDING
+    assert inline_shop.sql("SELECT reason, detail FROM quarantine") == [("RuntimeError", "cannot")]
+    assert inline_shop.sql("SELECT text FROM texts ORDER BY doc_id")[0] == (LONG.upper(),)
+    assert inline_shop.sql("SELECT doc_id FROM signals.gopher_quality") == [(0,)]
 
 
-def test_a_cleaner_answers_a_text_for_each_document(workshop: Workshop) -> None:
-    """A number instead of a text, or too few texts, stops the run by the step's name."""
-    for answer, message in (("[1] * len(docs)", r"clean\(\) must be String"), ("['a']", r"clean\(\) has 1 values")):
-        workshop.write("broken.py", HEAD + CLEANER.replace('docs.text.str.to_uppercase()', answer).replace("raise", "return"))
-        workshop.write("broken.py", HEAD + f"""
-class Broken(Cleaner):
-    def clean(self, docs):
-        return {answer}
-
-@hookimpl
-def register_cleaners(register):
-    register(Broken)
-""")
-        with pytest.raises(CuratorError, match=f"step broken: {message}"):
-            workshop.run("broken", plugins=("broken.py",))
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [("[1] * len(docs)", r"clean\(\) must be String"), ("['a']", r"clean\(\) has 1 values for 2 documents")],
+)
+def test_a_cleaner_answers_a_text_for_each_document(inline_shop: Shop, answer: str, message: str) -> None:
+    """Numbers instead of texts, or too few texts, stop the run by the step's name."""
+    start, end = CLEANER.index("        if"), CLEANER.index("\n\n@hookimpl")
+    inline_shop.write("broken.py", HEAD + CLEANER[:start] + f"        return {answer}" + CLEANER[end:])
+    with pytest.raises(CuratorError, match=f"step broken: {message}"):
+        inline_shop.run("broken", plugins=("broken.py",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.host.conftest import LONG, Workshop
+from tests.host.conftest import LONG, Shop
 
 KEPT = ("kept",)
 SHORT_LINES = '''\
@@ -21,12 +21,15 @@ def register_filters(register):
 '''
 
 
-def test_the_designs_fifteen_lines_run_unchanged(workshop: Workshop) -> None:
+def test_the_designs_fifteen_lines_run_unchanged(shop: Shop) -> None:
     """The ShortLines example of DESIGN.md measures, drops and stores from a file beside the recipe."""
-    workshop.write("short_lines.py", SHORT_LINES)
-    report = workshop.run("short_lines", plugins=("./short_lines.py",))
-    assert workshop.fates() == {"long": KEPT, "short": ("dropped", "short_lines.short_lines")}
-    assert workshop.sql("SELECT mean_line_chars FROM signals.short_lines ORDER BY doc_id") == [(len(LONG),), (5.0,)]
+    shop.write("short_lines.py", SHORT_LINES)
+    report = shop.run("short_lines", plugins=("./short_lines.py",))
+    assert shop.fates() == {"long": KEPT, "short": ("dropped", "short_lines.short_lines")}
+    assert shop.sql("SELECT mean_line_chars FROM signals.short_lines ORDER BY doc_id") == [
+        (len(LONG),),
+        (5.0,),
+    ]
     assert report.funnel.counts["dropped"] == {"short_lines.short_lines": 1}
 
 
@@ -37,9 +40,9 @@ def test_init_writes_the_designs_example() -> None:
     assert template == SHORT_LINES
 
 
-def test_a_function_that_answers_bool(workshop: Workshop) -> None:
+def test_a_function_that_answers_bool(shop: Shop) -> None:
     """True keeps; its name is plugin, signal and rule; its keyword-only parameters are options."""
-    workshop.write(
+    shop.write(
         "plugin.py",
         """
         from curator import hookimpl
@@ -52,14 +55,14 @@ def test_a_function_that_answers_bool(workshop: Workshop) -> None:
             register(min_words)
         """,
     )
-    workshop.run({"min_words": {"n": 11}}, plugins=("plugin.py",))
-    assert workshop.fates() == {"long": KEPT, "short": ("dropped", "min_words.min_words")}
-    assert workshop.sql("SELECT min_words FROM signals.min_words ORDER BY doc_id") == [(True,), (False,)]
+    shop.run({"min_words": {"n": 11}}, plugins=("plugin.py",))
+    assert shop.fates() == {"long": KEPT, "short": ("dropped", "min_words.min_words")}
+    assert shop.sql("SELECT min_words FROM signals.min_words ORDER BY doc_id") == [(True,), (False,)]
 
 
-def test_a_function_that_answers_a_number_and_its_rule(workshop: Workshop) -> None:
+def test_a_function_that_answers_a_number_and_its_rule(shop: Shop) -> None:
     """The number is stored, the rule beside register() drops; fields of the document are attributes."""
-    workshop.write(
+    shop.write(
         "plugin.py",
         """
         from curator import hookimpl
@@ -72,15 +75,15 @@ def test_a_function_that_answers_a_number_and_its_rule(workshop: Workshop) -> No
             register(key_chars, rule="key_chars >= 5 AND documents.source = 'web'")
         """,
     )
-    workshop.run("key_chars", plugins=("plugin.py",))
-    assert workshop.fates() == {"long": KEPT, "short": ("dropped", "key_chars.key_chars")}
-    assert workshop.sql("SELECT key_chars FROM signals.key_chars ORDER BY doc_id") == [(4,), (5,)]
+    shop.run("key_chars", plugins=("plugin.py",))
+    assert shop.fates() == {"long": KEPT, "short": ("dropped", "key_chars.key_chars")}
+    assert shop.sql("SELECT key_chars FROM signals.key_chars ORDER BY doc_id") == [(4,), (5,)]
 
 
-def test_measure_over_the_whole_batch(workshop: Workshop) -> None:
+def test_measure_over_the_whole_batch(shop: Shop) -> None:
     """measure() answers arrays; expressions and types stand side by side; None is undefined and keeps."""
-    workshop.texts({"a": "one two three", "b": "one", "c": "none"})
-    workshop.write(
+    shop.texts({"a": "one two three", "b": "one", "c": "none"})
+    shop.write(
         "plugin.py",
         """
         import numpy as np
@@ -112,20 +115,22 @@ def test_measure_over_the_whole_batch(workshop: Workshop) -> None:
             register(Counted)
         """,
     )
-    workshop.run("counted", plugins=("plugin.py",))
-    assert workshop.fates() == {"a": KEPT, "b": ("dropped", "counted.few"), "c": ("dropped", "counted.quiet")}
-    assert workshop.sql("SELECT * EXCLUDE (doc_id) FROM signals.counted ORDER BY doc_id") == [
+    shop.run("counted", plugins=("plugin.py",))
+    assert shop.fates() == {"a": KEPT, "b": ("dropped", "counted.few"), "c": ("dropped", "counted.quiet")}
+    assert shop.sql("SELECT * EXCLUDE (doc_id) FROM signals.counted ORDER BY doc_id") == [
         (3, 13, 1.5, False, "one", ["one", "two", "three"]),
         (1, 3, 0.5, False, "one", ["one"]),
         (None, 4, 0.5, False, "none", ["none"]),
     ]
-    assert workshop.sql("SELECT reasons FROM documents WHERE source_key = 'b'") == [(["counted.few", "counted.quiet"],)]
+    assert shop.sql("SELECT reasons FROM documents WHERE source_key = 'b'") == [
+        (["counted.few", "counted.quiet"],)
+    ]
 
 
-def test_cleaners_change_what_later_steps_see(workshop: Workshop) -> None:
+def test_cleaners_change_what_later_steps_see(shop: Shop) -> None:
     """A function cleaner and a class cleaner that also measures; the text as read stays beside theirs."""
-    workshop.texts({"a": "LOUD  TEXT", "b": "quiet"})
-    workshop.write(
+    shop.texts({"a": "LOUD  TEXT", "b": "quiet"})
+    shop.write(
         "plugin.py",
         """
         import polars as pl
@@ -157,11 +162,11 @@ def test_cleaners_change_what_later_steps_see(workshop: Workshop) -> None:
         """,
     )
     steps = [{"shouts": {"as": "before"}}, {"lower": {"only": "L"}}, "squeeze", "shouts"]
-    workshop.run(*steps, plugins=("plugin.py",))
-    assert workshop.fates() == {"a": ("dropped", "before.shouts"), "b": KEPT}
-    assert workshop.sql("SELECT shouts FROM signals.shouts ORDER BY doc_id") == [(True,), (True,)]
-    assert workshop.sql("SELECT removed FROM signals.squeeze ORDER BY doc_id") == [(1,), (0,)]
-    assert workshop.sql("SELECT text_read, text FROM texts ORDER BY doc_id") == [
+    shop.run(*steps, plugins=("plugin.py",))
+    assert shop.fates() == {"a": ("dropped", "before.shouts"), "b": KEPT}
+    assert shop.sql("SELECT shouts FROM signals.shouts ORDER BY doc_id") == [(True,), (True,)]
+    assert shop.sql("SELECT removed FROM signals.squeeze ORDER BY doc_id") == [(1,), (0,)]
+    assert shop.sql("SELECT text_read, text FROM texts ORDER BY doc_id") == [
         ("LOUD  TEXT", "loud text"),
         ("quiet", "quiet"),
     ]

@@ -17,7 +17,7 @@ import pytest
 from curator.documents import Documents
 from curator_plugins.filters.gopher_quality import GopherQuality
 
-DATA = Path(os.environ.get("CURATOR_TEST_DATA", "/work/shared/data"))
+DATA = Path(os.environ.get("CURATOR_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 N_REAL = 400
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 

@@ -23,7 +23,7 @@ from curator.text.table import LONGEST
 
 spacy = pytest.importorskip("spacy", reason="spacy-en needs the extra: pip install 'corpus-curator[spacy]'")
 
-DATA = Path(os.environ.get("CURATOR_TEST_DATA", "/work/shared/data"))
+DATA = Path(os.environ.get("CURATOR_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SOME = [
     "I can't... wait—really? $5.00/day, e-mail: a.b@c.com (x_y) 10% U.K. it’s",
     "Mr. O'Brien's rock'n'roll -- the dog's (it's), 'word.' \"cannot\" R. USA. 1900--the a-b-c's 3.14, (8)",

@@ -1,8 +1,14 @@
-"""Repairs text that was decoded wrongly, with ftfy."""
+"""Repairs text that was decoded wrongly, with ftfy.
+
+ftfy works line by line and most lines need nothing, so a line goes to it only if it has a character that one
+of its fixers would touch, looks like mojibake to ftfy's own test, or is not normalised. The texts are the
+same (a test compares), at several times the rate: 2.3 MB/s through ftfy alone on text in many languages.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from curator import Cleaner, hookimpl
@@ -12,8 +18,8 @@ if TYPE_CHECKING:
 
     from curator.documents import Documents
 
-# ASCII without these is what ftfy leaves alone: entities, escapes, control characters, other line ends
-_SUSPECT = re.compile(r"[&\x00-\x08\x0b-\x1f\x7f]")
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 class FixUnicode(Cleaner):
@@ -33,8 +39,10 @@ class FixUnicode(Cleaner):
 
     def setup(self) -> None:
         import ftfy
+        from ftfy import badness, chardata
 
         self._fix = ftfy.fix_text
+        self._is_bad = badness.is_bad
         self._config = ftfy.TextFixerConfig(
             normalization=self.normalization,
             unescape_html=self.unescape_html,
@@ -43,6 +51,12 @@ class FixUnicode(Cleaner):
             remove_control_chars=self.remove_control_chars,
             explain=False,
         )
+        tables = (chardata.LIGATURES, chardata.WIDTH_MAP, chardata.CONTROL_CHARS)
+        touched = {chr(code) for table in tables for code in table} | set("&\r\x1b\u2028\u2029")
+        touched |= {chr(code) for code in (*range(0x80, 0xA0), *range(0xD800, 0xE000))}
+        if self.uncurl_quotes:
+            touched |= set("\u02bc\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f")
+        self._touched = re.compile("[" + "".join(map(re.escape, sorted(touched))) + "]")
 
     def versions(self) -> Mapping[str, str]:
         from importlib.metadata import version
@@ -50,10 +64,32 @@ class FixUnicode(Cleaner):
         return {"ftfy": version("ftfy")}
 
     def clean(self, docs: Documents) -> list[str | None]:
-        return [
-            None if text.isascii() and not _SUSPECT.search(text) else self._fix(text, self._config)
-            for text in docs.text
-        ]
+        return [self._clean(text) for text in docs.text]
+
+    def _clean(self, text: str) -> str | None:
+        if text.isascii() and not self._touched.search(text):
+            return None
+        # ftfy stops unescaping entities at the first line with a tag, for the rest of the text
+        tag = text.find("<") if self.unescape_html == "auto" else -1
+        escaped = self._config._replace(unescape_html=False)
+        lines, place, changed = [], 0, False
+        for line in _LINE.findall(text):
+            if self._needs(line):
+                fixed = self._fix(line, escaped if 0 <= tag < place else self._config)
+                changed |= fixed != line
+                lines.append(fixed)
+            else:
+                lines.append(line)
+            place += len(line)
+        return "".join(lines) if changed else None
+
+    def _needs(self, line: str) -> bool:
+        if self._touched.search(line):
+            return True
+        if line.isascii():
+            return False
+        form = self.normalization
+        return self._is_bad(line) or (form is not None and not unicodedata.is_normalized(form, line))
 
 
 @hookimpl

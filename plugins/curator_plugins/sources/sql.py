@@ -38,11 +38,9 @@ class Sql(Source):
     """Rows of a query against any SQLAlchemy URL."""
 
     version = 1
-    url: str = ""
-    query: str = ""
+    url: str
+    query: str
     key: str | None = None
-    #: the field of a record that is its URL; `url` is the database's here
-    url_field: str = "url"
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
