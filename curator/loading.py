@@ -34,7 +34,14 @@ class Plugins:
     def __post_init__(self) -> None:
         self._manager = pluggy.PluginManager("curator")
         self._manager.add_hookspecs(hookspecs)
-        self._points = {point.name: point for point in entry_points(group="curator")}
+        self._points: dict[str, EntryPoint] = {}
+        self._taken: dict[str, str] = {}
+        for point in entry_points(group="curator"):
+            first = self._points.setdefault(point.name, point)
+            if first is not point:
+                self._taken[point.name] = (
+                    f"{_origin(first)} and {_origin(point)} both have an entry point {point.name!r}"
+                )
         for file in self.files:
             self._load_file(file)
 
@@ -97,6 +104,8 @@ class Plugins:
         ref = f"entry_point:{point.name}"
         if self._manager.has_plugin(ref):
             return
+        if point.name in self._taken:
+            raise PluginError(f"{self._taken[point.name]}; uninstall one of them")
         try:
             module = point.load()
         except (Exception, SystemExit) as error:  # a plugin's import may raise anything

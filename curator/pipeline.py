@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,9 @@ class _Clock:
         self.tally.seconds[self.name] += time.process_time() - self.start
 
 
-def make_worker(argument: tuple[str, str]) -> Callable[[ReadTask | MeasureTask], dict[str, int]]:
+def make_worker(argument: tuple[str, str]) -> Worker:
     """What an engine calls once in each worker: (recipe as JSON, corpus folder) -> the task function."""
-    return Worker(Recipe.from_json(argument[0]), argument[1]).run
+    return Worker(Recipe.from_json(argument[0]), argument[1])
 
 
 class Worker:
@@ -91,14 +92,14 @@ class Worker:
         self.recipe = recipe
         self.corpus = corpus
         self.plugins = Plugins(recipe.plugins)
-        self.chunks = Chunks(Path(corpus) / "cache" / "words")
+        self.chunks = Chunks(words_folder(corpus))
         self.final = final_table(recipe)
         self._runners: dict[int, StepRunner] = {}
         self._gates: dict[int, str] = {}
         gates = [i for i, s in enumerate(recipe.steps) if s.kind == GATE]
         self._last_gate = max(gates, default=-1)
 
-    def run(self, task: ReadTask | MeasureTask) -> dict[str, int]:
+    def __call__(self, task: ReadTask | MeasureTask) -> dict[str, int]:
         """Do one task and return its counts; its sidecar, which may be committed before, says the rest."""
         tally = _Tally()
         attempt = Attempt(self.corpus, task.shard_id)
@@ -133,6 +134,10 @@ class Worker:
             }
         )
         return dict(tally.counts)
+
+    def close(self) -> None:
+        """Leave behind what the word tables learned, for the coordinator to merge."""
+        self.chunks.save_learned(words_folder(self.corpus) / f"learned-{uuid.uuid4().hex}")
 
     def _describe(self, table: str, step: StepSpec | None, files: Mapping[str, Any]) -> dict[str, Any]:
         found = {"narrow": files.get(f"pending/{table}", {}).get("path"), "wide": files.get(table)}
@@ -369,6 +374,11 @@ def _quarantine_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(
         rows, schema={"split_id": pl.UInt32, **dict.fromkeys(strings, pl.String), "doc_id": pl.UInt64}
     )
+
+
+def words_folder(corpus: str | Path) -> Path:
+    """Where the word tables are kept between runs; a cache, safe to delete."""
+    return Path(corpus) / "cache" / "words"
 
 
 def threads_of_a_worker() -> dict[str, str]:

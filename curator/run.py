@@ -24,7 +24,7 @@ from curator.engines import Engine
 from curator.errors import CuratorError, GuardError
 from curator.loading import Plugins
 from curator.missing import measure_tasks
-from curator.pipeline import FINAL_SIGNALS, MeasureTask, ReadTask, make_worker
+from curator.pipeline import FINAL_SIGNALS, MeasureTask, ReadTask, make_worker, words_folder
 from curator.planning import Changes, current_parts, plan_splits, read_tasks
 from curator.recipe import Recipe
 from curator.summary import Funnel, check_guards, funnel
@@ -164,27 +164,39 @@ class _Coordinator:
             return
         self.progress.stage(title, sum(t.size for t in tasks))
         argument = (self.recipe.to_json(), str(self.folder))
+        failed: list[tuple[ReadTask | MeasureTask, str]] = []
         for outcome in self.engine.map(make_worker, argument, tasks):
             if outcome is not None and outcome.error is not None:
                 if outcome.fatal:
                     self._commit(wait=600.0)
                     raise CuratorError(outcome.error)
-                self._fail(outcome.task, outcome.error)
+                failed.append((outcome.task, outcome.error))
+                self._tell(*failed[-1])
             elif outcome is not None:
                 self.progress.advance(outcome.task.size, outcome.result.get("documents", 0))
             if time.monotonic() - self._last_commit >= COMMIT_EVERY:
                 self._commit(wait=0.0)
         self._commit(wait=3600.0)
+        unread = [(error, task.shard_id) for task, error in failed if isinstance(task, ReadTask)]
+        if unread:
+            with self.catalog.write(wait=600.0) as con:
+                con.executemany("UPDATE splits SET state = 'failed', error = ? WHERE split_id = ?", unread)
+        self._merge_words()
 
-    def _fail(self, task: ReadTask | MeasureTask, error: str) -> None:
+    def _tell(self, task: ReadTask | MeasureTask, error: str) -> None:
         what = f"split {task.shard_id} of {task.source}: {error}"
         self.failed.append(what)
         self.progress.note(f"failed, to be tried again by the next run: {what}")
-        if isinstance(task, ReadTask):
-            with self.catalog.write(wait=600.0) as con:
-                con.execute(
-                    "UPDATE splits SET state = 'failed', error = ? WHERE split_id = ?", [error, task.shard_id]
-                )
+
+    def _merge_words(self) -> None:
+        """What workers learned about words becomes the next generation of the tables."""
+        learned = list(words_folder(self.folder).glob("learned-*"))
+        if learned:
+            from curator.text import merge
+
+            merge(words_folder(self.folder), learned)
+            for path in learned:
+                path.unlink(missing_ok=True)
 
     def _commit(self, wait: float) -> None:
         """Register what lies ready; with `wait` 0, not now if somebody holds the catalog."""

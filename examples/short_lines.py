@@ -1,5 +1,7 @@
 import polars as pl
-from curator import hookimpl, Filter
+
+from curator import Filter, hookimpl
+
 
 class ShortLines(Filter):
     """Drop documents whose lines are short on average."""

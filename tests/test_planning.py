@@ -291,5 +291,5 @@ def test_other_options_of_a_source(data: Data, options: dict[str, str]) -> None:
     assert data.run(spelt).counts["documents"] == 0
     assert data.run([{"jsonl": {"name": "web", "path": "data", **options}}]).counts["documents"] == 1
     rows = data.corpus.sql("SELECT source_key, license, text FROM documents JOIN texts USING (doc_id)").rows()
-    key, text = options.get("id") and "the body" or "a", "the body" if options.get("text") else "one"
+    key, text = (options.get("id") and "the body") or "a", "the body" if options.get("text") else "one"
     assert rows == [(key, options.get("license"), text)]

@@ -1,6 +1,7 @@
 """Engines run one verb: `map(make, argument, tasks)` gives outcomes as they complete.
 
-`make(argument)` is called once in each worker and gives the function that does a task. A task may run more
+`make(argument)` is called once in each worker and gives the function that does a task; if that has a method
+`close`, it is called when there is no more to do. A task may run more
 than once (a worker was lost), so what it writes is named uniquely to the attempt.
 """
 

@@ -99,6 +99,8 @@ class InlineEngine:
         function = make(argument)
         for task in tasks:
             yield Outcome(task, *_answer(function, task))
+        if hasattr(function, "close"):
+            function.close()
 
 
 def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None, bool]:
@@ -145,6 +147,8 @@ def _work(pipe: Connection, make: Callable[[Any], Callable[[Any], Any]], argumen
         try:
             task = pipe.recv()
         except EOFError:
+            if hasattr(function, "close"):
+                function.close()
             return
         if function is None:
             made = _answer(make, argument)

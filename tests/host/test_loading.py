@@ -220,3 +220,56 @@ def test_a_plugin_that_a_worker_lacks_is_named() -> None:
     """Where a worker's machine has other plugins, the error says which is missing and what to do."""
     with pytest.raises(PluginError, match=r"filter 'gone' is not in 'filter\.gone' on this machine; install"):
         Plugins().by_ref("entry_point:filter.gone", "filter", "gone")
+
+
+def installed(folder: Path, distribution: str, points: str, **modules: str) -> None:
+    """A distribution as pip leaves it in a folder of sys.path."""
+    info = folder / f"{distribution}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[curator]\n{points}\n")
+    for name, content in modules.items():
+        (folder / f"{name}.py").write_text(content)
+
+
+def test_an_installed_plugin_that_fails_is_named_and_the_others_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken entry point is one named line, with its distribution; using it is a PluginError."""
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(tmp_path, "torn", "filter.torn = torn_module", torn_module="import no_such_module")
+    installed(
+        tmp_path, "sane", "filter.sized = sane_module", sane_module=FILTER.format(name="sized", least=1)
+    )
+    plugins = Plugins()
+    origins = {e.name: e.origin for e in plugins.all()}
+    message = "torn 1.0 failed to load: ModuleNotFoundError: No module named 'no_such_module'"
+    assert plugins.broken == {"filter.torn": message}
+    assert origins["sized"] == "sane 1.0"
+    assert {"gopher_quality", "jsonl", "minhash"} < set(origins)
+    with pytest.raises(PluginError, match=message):
+        Plugins().step("torn")
+
+
+def test_two_distributions_of_one_plugin_are_both_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither wins silently, not even over a first-party plugin."""
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(tmp_path, "rival", "filter.language = rival", rival=FILTER.format(name="language", least=1))
+    with pytest.raises(PluginError) as raised:
+        Plugins().step("language")
+    assert "rival 1.0 and corpus-curator " in str(raised.value)
+    assert "both have an entry point 'filter.language'; uninstall one of them" in str(raised.value)
+
+
+def test_an_entry_point_that_registers_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of an entry point is a promise; one that is not kept is named."""
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(tmp_path, "odd", "filter.odd = odd_module", odd_module=FILTER.format(name="even", least=1))
+    with pytest.raises(
+        PluginError, match=r"^entry point 'filter\.odd' of odd 1\.0 registers no filter 'odd'$"
+    ):
+        Plugins().step("odd")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ftfy
 import polars as pl
 import pytest
-from curator_plugins.cleaners.fix_unicode import FixUnicode
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curator.documents import Documents
+from curator_plugins.cleaners.fix_unicode import FixUnicode
 
 PIECES = ["plain", "\n", "\r\n", "\r", "\u2028", "\x85", "âœ” ok", "&hellip;", "<b>", "ﬁne", "ＬＯＵＤ", "caf\u0065\u0301", "café",
           "“curled”", "\x1b[31mred\x1b[0m", "\x00", "\x9c", "schÃ¶n", "日本語", "👍🏽", "\ufeff", " ", "Ä", "&", "\u212b", "l’été"]  # fmt: skip

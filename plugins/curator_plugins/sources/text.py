@@ -82,7 +82,12 @@ class Text(FileSource):
 
     def _fields(self, front: dict[str, Any]) -> dict[str, Any]:
         """The front matter, with the host's names for what Markdown writers call otherwise."""
-        usual = {"title": self.title, "date": self.published, "published": self.published, "url": self.url_field}
+        usual = {
+            "title": self.title,
+            "date": self.published,
+            "published": self.published,
+            "url": self.url_field,
+        }
         fields: dict[str, Any] = {}
         for name, value in front.items():
             name = usual.get(name.lower(), name)
