@@ -8,39 +8,23 @@ changing them never makes a measure stale.
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any
 
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from curator import yamlfile
-from curator.errors import CuratorError, RecipeError, UsageError
+from curator.errors import UsageError
 from curator.loading import Plugins
-from curator.plugin import REQUIRED, Cleaner, Dedup, Option, Source, Step
-from curator.registry import STEP_KINDS, Entry, suggest
+from curator.plugin import Option
+from curator.registry import suggest
 
 GATE = "gate"
 RESERVED = ("as", "expect", "rules")
 Options = dict[str, Any]
-
-
-class RecipeModel(BaseModel):
-    """The recipe file's outer shape; what stands under a plugin's name is checked by its options."""
-
-    model_config = ConfigDict(extra="forbid", title="curator recipe")
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", description="names the decision set")]
-    corpus: Annotated[str, Field(description="the corpus folder, relative to this file")] = "./corpus"
-    plugins: Annotated[list[str], Field(description=".py files with plugins, relative to this file")] = []
-    keep_original: Annotated[bool, Field(description="store the text as read beside the cleaned one")] = True
-    sources: Annotated[list[dict[str, Options | None]], Field(min_length=1)]
-    steps: list[str | dict[str, Options | None]] = []
 
 
 @dataclass(frozen=True)
@@ -147,7 +131,7 @@ class Recipe:
     @property
     def text_version(self) -> str:
         """The fingerprint of the final text: of all cleaners in order."""
-        return _fingerprint("text", [s.fingerprint for s in self.cleaners])
+        return fingerprint("text", [s.fingerprint for s in self.cleaners])
 
     def with_options(self, changes: Mapping[str, str]) -> Recipe:
         """The recipe with rule options changed, as `{"gopher_quality.min_words": "80"}`.
@@ -179,7 +163,7 @@ class Recipe:
                     + suggest(option_name, step.rule_options)
                 )
             entry = Plugins(recipe.plugins).by_ref(step.ref, step.kind, step.plugin)
-            value = _checked_value(
+            value = checked_value(
                 entry.plugin.options().get(option_name), yaml.safe_load(raw), True, f"--set {target}"
             )
             changed = replace(step, options={**step.options, option_name: value})
@@ -193,15 +177,12 @@ class Recipe:
 
 def load(path: str, *, extra_plugins: tuple[str, ...] = ()) -> Recipe:
     """Read and check a recipe file. Raises RecipeError at the first mistake."""
+    from curator.recipe_file import RecipeFile
+
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"there is no recipe {path!r}; `curator init` writes one")
-    return _Loading(path, file.read_text(encoding="utf-8"), extra_plugins).recipe()
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a recipe's outer shape."""
-    return RecipeModel.model_json_schema()
+    return RecipeFile(path, file.read_text(encoding="utf-8"), extra_plugins).recipe()
 
 
 def is_table(value: Any) -> bool:
@@ -209,16 +190,18 @@ def is_table(value: Any) -> bool:
     return isinstance(value, dict) and "by" in value
 
 
-def _fingerprint(*parts: Any) -> str:
+def fingerprint(*parts: Any) -> str:
+    """Hash of what a result depends on."""
     return xxhash.xxh3_64_hexdigest(json.dumps(parts, sort_keys=True, default=str).encode())
 
 
-def _checked_value(option: Option | None, value: Any, by_column: bool, what: str) -> Any:
+def checked_value(option: Option | None, value: Any, by_column: bool, what: str) -> Any:
+    """The value as the option's type. Raises UsageError, naming `what`."""
     if option is None:
         return value
     if by_column and is_table(value):
         return {
-            key: cell if key == "by" or cell is None else _checked_value(option, cell, False, f"{what}.{key}")
+            key: cell if key == "by" or cell is None else checked_value(option, cell, False, f"{what}.{key}")
             for key, cell in value.items()
         }
     try:
@@ -228,254 +211,3 @@ def _checked_value(option: Option | None, value: Any, by_column: bool, what: str
         raise UsageError(
             f"{what} = {value!r}: expected {option.type_name} ({first['msg'].lower()})"
         ) from None
-
-
-class _Loading:
-    def __init__(self, file: str, text: str, extra_plugins: tuple[str, ...]) -> None:
-        self.file = file
-        data, self.lines = yamlfile.load(text, file)
-        if not isinstance(data, dict):
-            raise RecipeError("a recipe is a mapping with name, sources and steps", file=file)
-        try:
-            self.model = RecipeModel.model_validate(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            loc = tuple(str(p) if isinstance(p, str) else p for p in first["loc"])
-            loc = tuple(p for p in loc if p not in ("str",) and not str(p).startswith("dict["))
-            hint = ""
-            if first["type"] == "extra_forbidden":
-                hint = suggest(str(loc[-1]), RecipeModel.model_fields)
-            raise self.error(first["msg"].lower() + hint, loc) from None
-        base = Path(file).resolve().parent
-        self.base = str(base)
-        files = []
-        for i, name in enumerate(self.model.plugins):
-            path = base / name
-            if not path.is_file():
-                raise self.error(f"there is no plugin file {name!r} in {base}", ("plugins", i))
-            files.append(str(path))
-        self.plugin_files = (*files, *(str(Path(p).resolve()) for p in extra_plugins))
-        try:
-            self.plugins = Plugins(self.plugin_files)
-        except CuratorError as error:
-            raise self.error(str(error), ("plugins",)) from error
-
-    def error(self, message: str, path: yamlfile.Path) -> RecipeError:
-        key = ".".join(str(p) for p in path)
-        return RecipeError(message, file=self.file, line=yamlfile.line_of(self.lines, path), key=key)
-
-    def recipe(self) -> Recipe:
-        from curator.checking import check_rules
-
-        sources: list[Used] = []
-        for i, entry in enumerate(self.model.sources):
-            source = self.source(entry, ("sources", i))
-            if any(s.name == source.name for s in sources):
-                raise self.error(
-                    f"two sources are called {source.name!r}; give one another name:", ("sources", i)
-                )
-            sources.append(source)
-        steps: list[StepSpec] = []
-        for i, raw in enumerate(self.model.steps):
-            step = self.step(raw, ("steps", i), steps)
-            if any(s.name == step.name for s in steps):
-                raise self.error(
-                    f"two steps are called {step.name!r}; name the second with as:", ("steps", i)
-                )
-            steps.append(step)
-        try:
-            corpus = str(expand_variables(self.model.corpus))
-        except UsageError as error:
-            raise self.error(str(error), ("corpus",)) from None
-        recipe = Recipe(
-            name=self.model.name,
-            file=str(Path(self.file).resolve()),
-            corpus=corpus if "://" in corpus else os.path.normpath(os.path.join(self.base, corpus)),
-            plugins=self.plugin_files,
-            keep_original=self.model.keep_original,
-            sources=tuple(sources),
-            steps=tuple(steps),
-        )
-        for at, message in check_rules(recipe):
-            raise self.error(message, ("steps", at))
-        return recipe
-
-    def only(self, raw: Any, path: yamlfile.Path) -> tuple[str, Options]:
-        if isinstance(raw, str):
-            return raw, {}
-        if len(raw) != 1:
-            raise self.error("one plugin an entry: `- name: {option: value}`", path)
-        name, options = next(iter(raw.items()))
-        return name, dict(options or {})
-
-    def options(
-        self, entry: Entry, given: Options, path: yamlfile.Path, rule_options: tuple[str, ...]
-    ) -> Options:
-        known = entry.plugin.options()
-        checked: Options = {}
-        for name, value in given.items():
-            if name not in known and not getattr(entry.plugin, "open_options", False):
-                raise self.error(
-                    f"{entry.name} has no option {name!r}{suggest(name, known)}", (*path, entry.name, name)
-                )
-            try:
-                if entry.kind == "source" and name != "url":
-                    value = expand_variables(value)
-                checked[name] = _checked_value(known.get(name), value, name in rule_options, name)
-                if is_table(value) and name not in rule_options and name != "columns":
-                    raise UsageError(
-                        f"{name} decides what is measured, so it cannot be a table over a column"
-                    )
-            except UsageError as error:
-                raise self.error(str(error), (*path, entry.name, name)) from None
-        for option in known.values():
-            if option.name not in checked:
-                if option.default is REQUIRED:
-                    raise self.error(f"{entry.name} needs the option {option.name!r}", (*path, entry.name))
-                checked[option.name] = option.default
-        return checked
-
-    def source(self, raw: Any, path: yamlfile.Path) -> Used:
-        name, given = self.only(raw, path)
-        from curator.checking import COLUMN_TYPES
-
-        try:
-            entry = self.plugins.get("source", name)
-        except CuratorError as error:
-            raise self.error(str(error), (*path, name)) from None
-        options = self.options(entry, given, path, ())
-        options["name"] = given.get("name", entry.name)
-        for column, kind in (options.get("columns") or {}).items():
-            if kind not in COLUMN_TYPES:
-                raise self.error(
-                    f"{column}: {kind!r} is no type{suggest(str(kind), COLUMN_TYPES)}",
-                    (*path, name, "columns", column),
-                )
-        return Used(
-            options["name"], "source", entry.name, entry.ref, entry.version, options, self.line((*path, name))
-        )
-
-    def line(self, path: yamlfile.Path) -> int:
-        return yamlfile.line_of(self.lines, path) or 0
-
-    def step(self, raw: Any, path: yamlfile.Path, before: list[StepSpec]) -> StepSpec:
-        name, given = self.only(raw, path)
-        label = str(given.pop("as", name))
-        chosen = given.pop("rules", None)
-        expect = given.pop("expect", None)
-        if name == GATE:
-            if given or chosen or expect:
-                raise self.error("gate takes no options", (*path, name))
-            return StepSpec(label, GATE, GATE, "", "", {}, self.line((*path, name)))
-        if not re.fullmatch(r"[A-Za-z_]\w*", label):
-            raise self.error(f"{label!r} cannot be a step's name: letters, digits and _", (*path, name, "as"))
-        try:
-            entry = self.plugins.step(name)
-            plain = {k: v for k, v in given.items() if not is_table(v)}
-            draft = self.draft(entry, plain)
-            rule_options = tuple(draft.rule_options())
-            options = self.options(entry, given, path, rule_options)
-            step = cast(Step, entry.plugin(**{k: v for k, v in options.items() if not is_table(v)}))
-            rules = step.declared_rules()
-            rule_options = tuple(step.rule_options())
-            signals = signal_types(step, label)
-            versions = dict(step.versions())
-        except RecipeError:
-            raise
-        except CuratorError as error:
-            raise self.error(str(error), (*path, name)) from None
-        rules = self.chosen(rules, chosen, (*path, name, "rules"))
-        cleaners = [s.fingerprint for s in before if s.kind == "cleaner"]
-        read = [s.fingerprint for r in step.reads for s in before if s.name == r.partition(".")[0]]
-        for reads in step.reads:
-            if not any(s.name == reads.partition(".")[0] for s in before):
-                raise self.error(f"{name} reads {reads}, so that step must stand before it", (*path, name))
-        measured = {k: v for k, v in options.items() if k not in rule_options}
-        dedup = step if isinstance(step, Dedup) else None
-        return StepSpec(
-            name=label,
-            kind=entry.kind,
-            plugin=entry.name,
-            ref=entry.ref,
-            version=entry.version,
-            options=options,
-            line=self.line((*path, name)),
-            fingerprint=_fingerprint(
-                entry.kind,
-                entry.name,
-                entry.version,
-                measured,
-                versions,
-                cleaners,
-                read,
-                sorted(signals.items()),
-            ),
-            rules=rules,
-            signals=signals,
-            fills=dict(step.documents),
-            reads=tuple(step.reads),
-            rule_options=rule_options,
-            group=dedup.group if dedup else None,
-            bands=dedup.band_keys if dedup else None,
-            signature=dedup.signature if dedup else None,
-            wide=dedup.wide if dedup else False,
-            expect=self.range(expect, (*path, name, "expect")),
-        )
-
-    def draft(self, entry: Entry, given: Options) -> Step:
-        """The plugin with what can be checked so far, to learn which of its options rules name."""
-        known = entry.plugin.options()
-        usable = {}
-        for name, option in known.items():
-            value = given.get(name, option.default)
-            usable[name] = None if value is REQUIRED else value
-        extra = (
-            {k: v for k, v in given.items() if k not in known}
-            if getattr(entry.plugin, "open_options", False)
-            else {}
-        )
-        return cast(Step, entry.plugin(**usable, **extra))
-
-    def chosen(self, rules: dict[str, str], names: Any, path: yamlfile.Path) -> dict[str, str]:
-        if names is None:
-            return rules
-        for name in names if isinstance(names, list) else [names]:
-            if name not in rules:
-                raise self.error(f"there is no rule {name!r}{suggest(str(name), rules)}", path)
-        return {k: v for k, v in rules.items() if k in names}
-
-    def range(self, expect: Any, path: yamlfile.Path) -> tuple[float, float] | None:
-        if expect is None:
-            return None
-        match = re.fullmatch(
-            r"([\d.]+?)\.\.([\d.]+)", str(expect.get("drop", "")) if isinstance(expect, dict) else ""
-        )
-        if match is None or not 0 <= float(match[1]) <= float(match[2]) <= 1:
-            raise self.error(f"{expect!r}: write the share dropped as `expect: {{drop: 0.02..0.4}}`", path)
-        return float(match[1]), float(match[2])
-
-
-def expand_variables(value: Any) -> Any:
-    """`${NAME}` and `${NAME:-default}` from the environment, in strings and lists of them."""
-    if isinstance(value, list):
-        return [expand_variables(v) for v in value]
-    if not isinstance(value, str):
-        return value
-
-    def from_environment(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1], match[3])
-        if found is None:
-            raise UsageError(f"{value!r}: the environment variable {match[1]} is not set")
-        return found
-
-    return re.sub(r"\$\{(\w+)(:-([^}]*))?\}", from_environment, value)
-
-
-def signal_types(step: Step, label: str) -> dict[str, str]:
-    """The DuckDB type of every signal. Raises UsageError for a type that cannot be stored."""
-    from curator.checking import duckdb_types, empty_frame
-
-    return duckdb_types(step.for_measuring().declared_signals(), empty_frame(), label)
-
-
-__all__ = ["GATE", "STEP_KINDS", "Cleaner", "Recipe", "Source", "StepSpec", "Used", "load", "schema"]

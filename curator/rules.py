@@ -9,6 +9,7 @@ the stored rule reads as it was written.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -108,7 +109,9 @@ def literal(value: Any) -> str:
         return "NULL"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, float) and math.isinf(value):
+        return f"CAST('{value}' AS DOUBLE)"
+    if isinstance(value, int | float) and value == value:
         return f"({value!r})" if value < 0 else repr(value)
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"

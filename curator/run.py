@@ -125,13 +125,14 @@ class _Coordinator:
 
     def run(self, parts: dict[str, Any], sample: float | None, limit: int | None, prune: bool) -> Report:
         self.catalog.create()
+        with self.catalog.write(wait=600.0) as con:
+            self.run_id = self._start(con)
         self._commit(wait=600.0)
         self._sweep()
         with self.catalog.write(wait=600.0) as con:
             changes = plan_splits(con, self.recipe, parts, prune=prune)
             self._ensure_measures(con)
             tasks = read_tasks(con, self.recipe)
-            self.run_id = self._start(con)
         for source, uris in changes.vanished.items():
             kept = (
                 "their documents are taken out"
@@ -180,7 +181,10 @@ class _Coordinator:
         unread = [(error, task.shard_id) for task, error in failed if isinstance(task, ReadTask)]
         if unread:
             with self.catalog.write(wait=600.0) as con:
-                con.executemany("UPDATE splits SET state = 'failed', error = ? WHERE split_id = ?", unread)
+                # one that wrote its shard and was killed before it could say so is done
+                con.executemany(
+                    "UPDATE splits SET state = 'failed', error = ? WHERE split_id = ? AND state = 'planned'", unread
+                )
         self._merge_words()
 
     def _tell(self, task: ReadTask | MeasureTask, error: str) -> None:

@@ -7,6 +7,7 @@ holds it: every method opens, does its work in one short transaction or one quer
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ import duckdb
 from curator_catalog.edges import DDL as EDGE_TABLES
 from curator_catalog.errors import CatalogBusy, CatalogError, QueryRefused
 
+_EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN\b\s*(ANALYZE\b)?\s*", re.IGNORECASE | re.DOTALL)
+_EXPLAIN_OPTIONS = re.compile(r"\([\w\s,]*\)")
 SETTINGS = "SET search_path = 'main,store'; SET TimeZone = 'UTC'"
 
 
@@ -94,8 +97,9 @@ class Catalog:
                     con.execute(
                         "INSERT OR REPLACE INTO store.settings VALUES ('schema_version', ?)", [str(number)]
                     )
+            root = con.execute("SELECT value FROM store.settings WHERE name = 'root'").fetchall()
             con.execute("INSERT OR REPLACE INTO store.settings VALUES ('root', ?)", [str(self.folder)])
-            if current < wanted[-1][0]:
+            if current < wanted[-1][0] or root != [(str(self.folder),)]:
                 from curator_catalog.views import create_views
 
                 create_views(con, self.folder)
@@ -158,24 +162,53 @@ class Catalog:
 
 
 def check_statement(con: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The one SELECT (or EXPLAIN of a SELECT) in `sql`. Raises QueryRefused, naming what it is instead."""
+    """What to execute for the one SELECT (or EXPLAIN of a SELECT) in `sql`.
+
+    Raises QueryRefused for any other statement, naming what it is, and for a SELECT that has COPY, INSERT,
+    UPDATE or DELETE in its WITH, which DuckDB 2 calls a SELECT all the same.
+    """
+    kind = _kind(con, sql)
+    if kind == "EXPLAIN":
+        # put together anew from what was looked at, so that no comment can hide another statement
+        prefix = _EXPLAIN.match(sql)
+        rest = sql[prefix.end() :] if prefix else ""
+        options = _EXPLAIN_OPTIONS.match(rest)
+        for chosen in ("", options[0] if options else ""):
+            inner = rest.removeprefix(chosen)
+            if prefix and _kind(con, inner) == "SELECT":
+                return f"EXPLAIN {'ANALYZE ' if prefix[1] else ''}{chosen}{inner}"
+    if kind != "SELECT":
+        raise QueryRefused(
+            f"only SELECT is allowed here, this is {kind}: {sql.strip()}\n"
+            "to write a result to a file use -o; to change decisions use `curator decide`"
+        )
+    return sql
+
+
+def _kind(con: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """What the one statement in `sql` is by DuckDB's parser: SELECT only if nothing in it writes."""
     try:
         statements = con.extract_statements(sql)
     except duckdb.Error as error:
         raise QueryRefused(f"{error}\nin: {sql.strip()}") from None
     if len(statements) != 1:
         raise QueryRefused(f"give one statement; this is {len(statements)}: {sql.strip()}")
-    kind = statements[0].type
-    if kind == duckdb.StatementType.EXPLAIN:
-        inner = re.sub(r"^\s*EXPLAIN\s+(ANALYZE\s+|\([^)]*\)\s*)*", "", sql, flags=re.IGNORECASE)
-        explained = con.extract_statements(inner)
-        kind = explained[0].type if len(explained) == 1 else kind
-    if kind != duckdb.StatementType.SELECT:
-        raise QueryRefused(
-            f"only SELECT is allowed here, this is {kind.name}: {sql.strip()}\n"
-            "to write a result to a file use -o; to change decisions use `curator decide`"
-        )
-    return sql
+    if statements[0].type != duckdb.StatementType.SELECT:
+        return str(statements[0].type.name)
+    tree = json.loads(con.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
+    if tree["error"]:
+        raise QueryRefused(f"{tree['error_message']}\nin: {sql.strip()}")
+    return next((f"WITH … {node.removesuffix('_QUERY_NODE')}" for node in _writing_nodes(tree)), "SELECT")
+
+
+def _writing_nodes(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict):
+        if str(tree.get("type")).endswith("_QUERY_NODE"):
+            yield tree["type"]
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for branch in tree:
+            yield from _writing_nodes(branch)
 
 
 def schema_version(con: duckdb.DuckDBPyConnection) -> int:

@@ -96,6 +96,8 @@ def _commit_read(con: duckdb.DuckDBPyConnection, folder: Path, sidecar: Sidecar,
     if content["text"]:
         for name, kind in content["columns"].items():
             con.execute(f"ALTER TABLE store.documents ADD COLUMN IF NOT EXISTS {quoted(name)} {kind}")
+            comment = "Field of the records, which a source promotes to a column"
+            con.execute(f"COMMENT ON COLUMN store.documents.{quoted(name)} IS '{comment}'")
         con.execute(
             f"INSERT INTO store.documents BY NAME SELECT * EXCLUDE (text), {_HOST} AS host FROM read_parquet(?) "
             "WHERE part IN (SELECT ordinal FROM parts WHERE split_id = ? AND state <> 'superseded')",

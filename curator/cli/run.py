@@ -47,7 +47,9 @@ def run(
     from curator.errors import UsageError
 
     if print_schema:
-        return as_json(recipes.schema())
+        from curator.recipe_file import schema
+
+        return as_json(schema())
     if recipe is None:
         raise UsageError("name a recipe: curator run RECIPE; `curator init` writes one")
     if engine != "local":

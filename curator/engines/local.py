@@ -147,8 +147,9 @@ def _work(pipe: Connection, make: Callable[[Any], Callable[[Any], Any]], argumen
         try:
             task = pipe.recv()
         except EOFError:
-            if hasattr(function, "close"):
-                function.close()
+            close = getattr(function, "close", None)
+            if close is not None:
+                close()
             return
         if function is None:
             made = _answer(make, argument)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -32,8 +31,7 @@ QUALIFIED = {
     "'日本' = 名前 AND $größe": "'日本' = <名前> AND {größe}",
     "a -- b\n + c": "<a> -- b\n + <c>",
     "/* a $b */ a + $b": "/* a $b */ <a> + {b}",
-    "list_any_match(a, x -> x > b)": None,
-    "len(list_filter(parts, lambda x: x > limit)) = 0": "len(list_filter(<parts>, lambda x: x > <limit>)) = 0",
+    "len(list_filter(parts, lambda x: x > most)) = 0": "len(list_filter(<parts>, lambda x: x > <most>)) = 0",
     "list_filter(a, lambda x, i: x > i + b) = x": "list_filter(<a>, lambda x, i: x > i + <b>) = <x>",
     "list_transform(a, lambda x: list_filter(b, lambda y: y > x))": (
         "list_transform(<a>, lambda x: list_filter(<b>, lambda y: y > x))"
@@ -43,21 +41,17 @@ QUALIFIED = {
     "a BETWEEN $low AND $high": "<a> BETWEEN {low} AND {high}",
     "CAST(a AS INTEGER) > 1 AND b::VARCHAR IN ('x', c)": "CAST(<a> AS INTEGER) > 1 AND <b>::VARCHAR IN ('x', <c>)",
     "rank() OVER (PARTITION BY a ORDER BY b DESC) > $n": "rank() OVER (PARTITION BY <a> ORDER BY <b> DESC) > {n}",
-    "a[1] > b[2:3][1] + {'k': c}.k": None,
+    "a[1] > b[2:3][1]": "<a>[1] > <b>[2:3][1]",
+    "{'k': c}['k'] = 1": "{'k': <c>}['k'] = 1",
+    "documents.metadata->>'$.score' > $min": "<documents.metadata>->>'$.score' > {min}",
     "'a' || 'it''s b' || a": "'a' || 'it''s b' || <a>",
 }
 
 
-@pytest.mark.parametrize("sql", [s for s, wanted in QUALIFIED.items() if wanted])
+@pytest.mark.parametrize("sql", QUALIFIED)
 def test_names_are_replaced_where_they_stand(sql: str) -> None:
     """Columns and options are cut out at their places; all else stays as it was written."""
     assert qualified(sql) == QUALIFIED[sql]
-
-
-def test_brackets_and_structs() -> None:
-    """Subscripts, slices and struct fields keep their shape around the columns in them."""
-    assert qualified("a[1] > b[2:3][1]") == "<a>[1] > <b>[2:3][1]"
-    assert qualified("{'k': c}['k'] = 1") == "{'k': <c>}['k'] = 1"
 
 
 @pytest.mark.parametrize(
@@ -168,10 +162,3 @@ def test_quoted_is_one_identifier(name: str) -> None:
     """Any name survives as a column's."""
     con = duckdb.connect()
     assert con.execute(f"SELECT 1 AS {quoted(name)}").description[0][0] == name
-
-
-def test_options_with_json_like_names() -> None:
-    """A rule that holds JSON keeps it."""
-    sql = "documents.metadata->>'$.score' > $min"
-    assert qualified(sql) == "<documents.metadata>->>'$.score' > {min}"
-    assert json.loads(from_duckdb("'{\"score\": 3}'"))["score"] == 3
