@@ -206,7 +206,10 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
                         raise UsageError(
                             "n_chars, n_words and text_hash are not known at the gate after this step"
                         )
-                    con.execute(f"EXPLAIN SELECT {text} FROM {joins}")
+                    described = f"DESCRIBE SELECT {text} AS rule, d.doc_id FROM {joins}"
+                    kind = con.execute(f"SELECT column_type FROM ({described})").fetchall()[0][0]
+                    if name in step.rules and kind not in ("BOOLEAN", '"NULL"'):
+                        raise UsageError(f"{sql} answers {kind}; a rule answers true or false")
                 except UsageError as error:
                     yield i, f"{where}: {error}"
                 except duckdb.Error as error:

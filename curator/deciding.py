@@ -44,6 +44,7 @@ def _step(recipe: Recipe, at: int, step: StepSpec) -> StepPlan:
         rules.append(Rule(name, sql, text, expression.has_window, used))
     return StepPlan(
         name=step.name,
+        kind=step.kind,
         plugin=step.plugin,
         table=step.table if step.measures else None,
         signals=step.signals,

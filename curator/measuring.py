@@ -41,6 +41,8 @@ class StepRunner:
 
     def run(self, docs: Documents) -> Measured:
         """Measure (and clean) a batch. Raises PluginError where the plugin breaks its contract."""
+        if not len(docs):
+            return Measured(self._empty(), docs.text if isinstance(self.step, Cleaner) else None)
         try:
             return self._run(docs)
         except PluginError:

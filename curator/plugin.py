@@ -15,20 +15,31 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from curator.errors import PluginError
 
 if typing.TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
     from curator.documents import Documents
 
 PARAMETER = re.compile(r"\$([A-Za-z_]\w*)")
 REQUIRED = inspect.Parameter.empty
+
+
+class _File:
+    """See FILE."""
+
+
+#: `model: Annotated[str | None, FILE]`: a path relative to the recipe, which must exist when it is loaded
+FILE = _File()
 
 
 @dataclass(frozen=True)
@@ -39,10 +50,21 @@ class Option:
     type: Any
     default: Any = REQUIRED
     help: str = ""
+    is_file: bool = False
 
     @property
     def type_name(self) -> str:
-        return self.type.__name__ if isinstance(self.type, type) else str(self.type).replace("typing.", "")
+        return _type_name(self.type)
+
+
+def _type_name(kind: Any) -> str:
+    """As it is written: `int | None`, `'paper' | 'datatrove'`."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return " | ".join(map(repr, inner))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join("None" if k is type(None) else _type_name(k) for k in inner)
+    return kind.__name__ if isinstance(kind, type) and not inner else str(kind).replace("typing.", "")
 
 
 class _RuleOption:
@@ -93,11 +115,13 @@ class Plugin:
                 hint = hints[name]
                 if name.startswith("_") or typing.get_origin(hint) is ClassVar or hint is ClassVar:
                     continue
-                help_text = ""
+                help_text, is_file = "", False
                 if typing.get_origin(hint) is typing.Annotated:
                     hint, *extras = typing.get_args(hint)
                     help_text = next((e for e in extras if isinstance(e, str)), "")
-                found[name] = Option(name, hint, inspect.getattr_static(cls, name, REQUIRED), help_text)
+                    is_file = FILE in extras
+                default = inspect.getattr_static(cls, name, REQUIRED)
+                found[name] = Option(name, hint, default, help_text, is_file)
         return found
 
     def setup(self) -> None:
@@ -270,11 +294,11 @@ class Source(Plugin):
 
 
 class Exporter(Plugin):
-    """Writes chosen documents to a folder in one format: `write` gets frames of documents in order."""
+    """Writes documents in one layout."""
 
-    def write(self, frames: Iterator[pl.DataFrame], folder: str) -> list[str]:
-        """Write the frames and return the paths of the files, relative to `folder`."""
+    def write(self, frames: Iterator[pl.DataFrame], folder: Path, name: str) -> list[tuple[str, int]]:
+        """Write `frames` (id, text, source, url, title, published, license, domain, language) in order.
+
+        Files go into `folder` and begin with `name`. Returns (file name, documents in it) of each, in order.
+        """
         raise NotImplementedError(f"{type(self).__name__} needs write()")
-
-
-Register = Callable[..., None]

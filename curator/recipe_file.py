@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from curator import yamlfile
 from curator.errors import CuratorError, RecipeError, UsageError
 from curator.loading import Plugins
-from curator.plugin import REQUIRED, Dedup, Step
+from curator.plugin import REQUIRED, Dedup, Source, Step
 from curator.recipe import GATE, Options, Recipe, StepSpec, Used, checked_value, fingerprint, is_table
 from curator.registry import Entry, suggest
 
@@ -46,7 +46,11 @@ class RecipeFile:
         try:
             self.model = RecipeModel.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
+            errors = error.errors()
+            # of the branches of a union, the one that came furthest
+            first = max(
+                (e for e in errors if e["loc"][:2] == errors[0]["loc"][:2]), key=lambda e: len(e["loc"])
+            )
             loc = tuple(str(p) if isinstance(p, str) else p for p in first["loc"])
             loc = tuple(p for p in loc if p not in ("str",) and not str(p).startswith("dict["))
             hint = ""
@@ -115,9 +119,8 @@ class RecipeFile:
         name, options = next(iter(raw.items()))
         return name, dict(options or {})
 
-    def options(
-        self, entry: Entry, given: Options, path: yamlfile.Path, rule_options: tuple[str, ...]
-    ) -> Options:
+    def options(self, entry: Entry, given: Options, path: yamlfile.Path) -> Options:
+        """The options of the right types; any of a step may still be a table over a column."""
         known = entry.plugin.options()
         checked: Options = {}
         for name, value in given.items():
@@ -128,11 +131,9 @@ class RecipeFile:
             try:
                 if entry.kind == "source" and name != "url":
                     value = expand_variables(value)
-                checked[name] = checked_value(known.get(name), value, name in rule_options, name)
-                if is_table(value) and name not in rule_options and name != "columns":
-                    raise UsageError(
-                        f"{name} decides what is measured, so it cannot be a table over a column"
-                    )
+                checked[name] = checked_value(known.get(name), value, entry.kind != "source", name)
+                if name in known and known[name].is_file and value is not None:
+                    checked[name] = self.file_option(checked[name])
             except UsageError as error:
                 raise self.error(str(error), (*path, entry.name, name)) from None
         for option in known.values():
@@ -142,15 +143,22 @@ class RecipeFile:
                 checked[option.name] = option.default
         return checked
 
+    def file_option(self, value: str) -> str:
+        path = Path(self.base) / str(expand_variables(value))
+        if not path.is_file():
+            raise UsageError(f"there is no file {value!r} in {self.base}")
+        return str(path)
+
     def source(self, raw: Any, path: yamlfile.Path) -> Used:
         name, given = self.only(raw, path)
         from curator.checking import COLUMN_TYPES
+        from curator.reading import document_schema
 
         try:
             entry = self.plugins.get("source", name)
         except CuratorError as error:
             raise self.error(str(error), (*path, name)) from None
-        options = self.options(entry, given, path, ())
+        options = self.options(entry, given, path)
         options["name"] = given.get("name", entry.name)
         for column, kind in (options.get("columns") or {}).items():
             if kind not in COLUMN_TYPES:
@@ -158,6 +166,10 @@ class RecipeFile:
                     f"{column}: {kind!r} is no type{suggest(str(kind), COLUMN_TYPES)}",
                     (*path, name, "columns", column),
                 )
+        try:
+            document_schema(cast(Source, entry.plugin(**options)))
+        except UsageError as error:
+            raise self.error(str(error), (*path, name)) from None
         return Used(
             options["name"], "source", entry.name, entry.ref, entry.version, options, self.line((*path, name))
         )
@@ -178,13 +190,15 @@ class RecipeFile:
             raise self.error(f"{label!r} cannot be a step's name: letters, digits and _", (*path, name, "as"))
         try:
             entry = self.plugins.step(name)
-            plain = {k: v for k, v in given.items() if not is_table(v)}
-            draft = self.draft(entry, plain)
-            rule_options = tuple(draft.rule_options())
-            options = self.options(entry, given, path, rule_options)
+            options = self.options(entry, given, path)
             step = cast(Step, entry.plugin(**{k: v for k, v in options.items() if not is_table(v)}))
             rules = step.declared_rules()
-            rule_options = tuple(step.rule_options())
+            rule_options = (*step.rule_options(), *(o for o in options if o not in entry.plugin.options()))
+            rule_options = tuple(dict.fromkeys(rule_options))
+            for option, value in options.items():
+                if is_table(value) and option not in rule_options:
+                    what = f"{option} decides what is measured, so it cannot be a table over a column"
+                    raise self.error(what, (*path, name, option))
             signals = signal_types(step, label)
             versions = dict(step.versions())
         except RecipeError:
@@ -197,7 +211,12 @@ class RecipeFile:
         for reads in step.reads:
             if not any(s.name == reads.partition(".")[0] for s in before):
                 raise self.error(f"{name} reads {reads}, so that step must stand before it", (*path, name))
-        measured = {k: v for k, v in options.items() if k not in rule_options}
+        known = entry.plugin.options()  # a file counts by its content, which versions() tells
+        measured = {
+            k: v
+            for k, v in options.items()
+            if k not in rule_options and not (k in known and known[k].is_file)
+        }
         dedup = step if isinstance(step, Dedup) else None
         return StepSpec(
             name=label,
@@ -229,20 +248,6 @@ class RecipeFile:
             expect=self.range(expect, (*path, name, "expect")),
         )
 
-    def draft(self, entry: Entry, given: Options) -> Step:
-        """The plugin with what can be checked so far, to learn which of its options rules name."""
-        known = entry.plugin.options()
-        usable = {}
-        for name, option in known.items():
-            value = given.get(name, option.default)
-            usable[name] = None if value is REQUIRED else value
-        extra = (
-            {k: v for k, v in given.items() if k not in known}
-            if getattr(entry.plugin, "open_options", False)
-            else {}
-        )
-        return cast(Step, entry.plugin(**usable, **extra))
-
     def chosen(self, rules: dict[str, str], names: Any, path: yamlfile.Path) -> dict[str, str]:
         if names is None:
             return rules
@@ -255,7 +260,7 @@ class RecipeFile:
         if expect is None:
             return None
         match = re.fullmatch(
-            r"([\d.]+?)\.\.([\d.]+)", str(expect.get("drop", "")) if isinstance(expect, dict) else ""
+            r"(\d*\.?\d+)\.\.(\d*\.?\d+)", str(expect.get("drop", "")) if isinstance(expect, dict) else ""
         )
         if match is None or not 0 <= float(match[1]) <= float(match[2]) <= 1:
             raise self.error(f"{expect!r}: write the share dropped as `expect: {{drop: 0.02..0.4}}`", path)

@@ -183,7 +183,8 @@ class _Coordinator:
             with self.catalog.write(wait=600.0) as con:
                 # one that wrote its shard and was killed before it could say so is done
                 con.executemany(
-                    "UPDATE splits SET state = 'failed', error = ? WHERE split_id = ? AND state = 'planned'", unread
+                    "UPDATE splits SET state = 'failed', error = ? WHERE split_id = ? AND state = 'planned'",
+                    unread,
                 )
         self._merge_words()
 

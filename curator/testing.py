@@ -120,7 +120,6 @@ def check_contract(plugin: Any, **options: Any) -> None:
     rows = docs.frame.rows()
     together = _measured(step, docs)
     _require(docs.frame.rows() == rows, f"{name} changes the batch that it measures")
-    _measured(step, documents())
     for outcome in LocalEngine(1).map(_loaded, (*_address(type(step)), options), [HARD_TEXTS]):
         if outcome is not None:
             _require(outcome.error is None, f"{name} in a spawned worker: {outcome.error}")
@@ -185,18 +184,14 @@ def _failing(step: Step, docs: Documents, options: Mapping[str, Any]) -> list[li
     recipe = Recipe("test", "", "", (), True, (), (spec,))
     for _, mistake in check_rules(recipe):
         raise UsageError(mistake)
-    final = docs.frame.select(
-        "doc_id", n_chars=pl.col("text").str.len_chars(), n_words=pl.col("text").str.count_matches(r"\S+")
-    )
+    ids, measured = docs.frame.select("doc_id"), _measured(step, docs)
+    text = measured["text"] if "text" in measured.columns else docs.text
+    final = ids.with_columns(n_chars=text.str.len_chars(), n_words=text.str.count_matches(r"\S+"))
     with duckdb.connect() as con:
         for table, types, rows in (
             ("d", DOCUMENT_TYPES, docs.frame.drop("text")),
             ("f", {"doc_id": "UBIGINT", **FINAL_TYPES}, final),
-            (
-                "s0",
-                {"doc_id": "UBIGINT", **signals},
-                docs.frame.select("doc_id").hstack(_measured(step, docs)),
-            ),
+            ("s0", {"doc_id": "UBIGINT", **signals}, ids.hstack([measured[name] for name in signals])),
         ):
             con.execute(f"CREATE TABLE {table} ({', '.join(f'{quoted(n)} {t}' for n, t in types.items())})")
             con.register("rows", rows.to_arrow())
@@ -233,7 +228,7 @@ def _require(holds: bool, message: str) -> None:
 
 def _require_equal(one: pl.DataFrame, other: pl.DataFrame, texts: Sequence[str], message: str) -> None:
     for name in one.columns:
-        for text, left, right in zip(texts, one[name], other[name], strict=True):
+        for text, left, right in zip(texts, one[name].to_list(), other[name].to_list(), strict=True):
             _require(left == right, f"{message}: {name} of {_shown(text)} is {left!r} and {right!r}")
 
 

@@ -28,8 +28,12 @@ def load(text: str, file: str) -> tuple[Any, dict[Path, int]]:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        began = error.context_mark.line + 1 if error.context_mark else None
+        since = (
+            f", {error.context} that began in line {began}" if began and mark and began <= mark.line else ""
+        )
         raise RecipeError(
-            f"not valid YAML: {error.problem or error.context}",
+            f"not valid YAML: {error.problem or error.context}{since}",
             file=file,
             line=mark.line + 1 if mark else None,
         ) from None

@@ -11,14 +11,13 @@ import json
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from curator_catalog.edges import DDL as EDGE_TABLES
 from curator_catalog.errors import CatalogBusy, CatalogError, QueryRefused
 
 _EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN\b\s*(ANALYZE\b)?\s*", re.IGNORECASE | re.DOTALL)
@@ -164,8 +163,9 @@ class Catalog:
 def check_statement(con: duckdb.DuckDBPyConnection, sql: str) -> str:
     """What to execute for the one SELECT (or EXPLAIN of a SELECT) in `sql`.
 
-    Raises QueryRefused for any other statement, naming what it is, and for a SELECT that has COPY, INSERT,
-    UPDATE or DELETE in its WITH, which DuckDB 2 calls a SELECT all the same.
+    Raises QueryRefused for any other statement, naming what it is; for a SELECT that has COPY, INSERT,
+    UPDATE or DELETE in its WITH, which DuckDB 2 calls a SELECT all the same; and for the table functions that
+    run SQL from a string, which may hide one. (Tried: both overwrite a shard from a read-only connection.)
     """
     kind = _kind(con, sql)
     if kind == "EXPLAIN":
@@ -173,10 +173,12 @@ def check_statement(con: duckdb.DuckDBPyConnection, sql: str) -> str:
         prefix = _EXPLAIN.match(sql)
         rest = sql[prefix.end() :] if prefix else ""
         options = _EXPLAIN_OPTIONS.match(rest)
-        for chosen in ("", options[0] if options else ""):
+        for chosen in {"", options[0] if options else ""}:
             inner = rest.removeprefix(chosen)
-            if prefix and _kind(con, inner) == "SELECT":
-                return f"EXPLAIN {'ANALYZE ' if prefix[1] else ''}{chosen}{inner}"
+            with suppress(QueryRefused):
+                if prefix and (kind := _kind(con, inner)) == "SELECT":
+                    return f"EXPLAIN {'ANALYZE ' if prefix[1] else ''}{chosen}{inner}"
+        kind = f"EXPLAIN of {kind}"
     if kind != "SELECT":
         raise QueryRefused(
             f"only SELECT is allowed here, this is {kind}: {sql.strip()}\n"
@@ -198,17 +200,20 @@ def _kind(con: duckdb.DuckDBPyConnection, sql: str) -> str:
     tree = json.loads(con.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
     if tree["error"]:
         raise QueryRefused(f"{tree['error_message']}\nin: {sql.strip()}")
-    return next((f"WITH … {node.removesuffix('_QUERY_NODE')}" for node in _writing_nodes(tree)), "SELECT")
+    return next(_refused(tree), "SELECT")
 
 
-def _writing_nodes(tree: Any) -> Iterator[str]:
+def _refused(tree: Any) -> Iterator[str]:
+    """What in a syntax tree writes, or may."""
     if isinstance(tree, dict):
         if str(tree.get("type")).endswith("_QUERY_NODE"):
-            yield tree["type"]
+            yield f"WITH … {tree['type'].removesuffix('_QUERY_NODE')}"
+        if (name := str(tree.get("function_name")).lower()) in ("query", "json_execute_serialized_sql"):
+            yield f"SQL in a string, {name}()"
         tree = list(tree.values())
     if isinstance(tree, list):
         for branch in tree:
-            yield from _writing_nodes(branch)
+            yield from _refused(branch)
 
 
 def schema_version(con: duckdb.DuckDBPyConnection) -> int:
@@ -225,8 +230,7 @@ def migrations() -> list[tuple[int, str]]:
     found = []
     for file in files("curator_catalog").joinpath("migrations").iterdir():
         if match := re.fullmatch(r"(\d{4})_\w+\.sql", file.name):
-            sql = file.read_text(encoding="utf-8")
-            found.append((int(match[1]), sql.replace("-- {edge tables}", EDGE_TABLES)))
+            found.append((int(match[1]), file.read_text(encoding="utf-8")))
     return sorted(found)
 
 

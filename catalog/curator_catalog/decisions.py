@@ -56,6 +56,7 @@ class StepPlan:
     """One step: its table of measures (None if it measures nothing), rules, and how it finds copies."""
 
     name: str
+    kind: str
     plugin: str
     table: str | None
     signals: Mapping[str, str]
@@ -328,6 +329,7 @@ def write(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, files: Path, folde
         "steps": [
             {
                 "name": s.name,
+                "kind": s.kind,
                 "plugin": s.plugin,
                 "table": s.table,
                 "signals": dict(s.signals),

@@ -30,27 +30,11 @@ from duckdb.func import PythonUDFType
 ALL_PAIRS_UP_TO = 64
 NEIGHBOURS = 8
 
+#: the catalog has them in its schema `store`, with comments (migration 0001)
 DDL = """
 CREATE TABLE edge_groups (edge_set VARCHAR, doc_id UBIGINT, group_key UBIGINT);
-COMMENT ON TABLE edge_groups IS 'The group of equal signatures that each document with a signature is in';
-COMMENT ON COLUMN edge_groups.edge_set IS 'One set of edges: the measure it was derived from, and its scope';
-COMMENT ON COLUMN edge_groups.doc_id IS 'A document with a signature; documents without one are in no group';
-COMMENT ON COLUMN edge_groups.group_key IS 'Hash of scope and band keys: the same for equal signatures';
-
 CREATE TABLE edges (edge_set VARCHAR, a UBIGINT, b UBIGINT, similarity FLOAT, truncated BOOLEAN);
-COMMENT ON TABLE edges IS 'Pairs of groups that share a bucket, each once, with a < b';
-COMMENT ON COLUMN edges.edge_set IS 'As in edge_groups';
-COMMENT ON COLUMN edges.a IS 'The smaller group_key';
-COMMENT ON COLUMN edges.b IS 'The larger group_key';
-COMMENT ON COLUMN edges.similarity IS 'Estimated Jaccard similarity; NULL where signatures are not stored';
-COMMENT ON COLUMN edges.truncated IS 'True if a and b share truncated buckets only';
-
 CREATE TABLE truncated_buckets (edge_set VARCHAR, band UTINYINT, bucket BIGINT, group_key UBIGINT);
-COMMENT ON TABLE truncated_buckets IS 'The groups of every bucket that was too large to link all its pairs';
-COMMENT ON COLUMN truncated_buckets.edge_set IS 'As in edge_groups';
-COMMENT ON COLUMN truncated_buckets.band IS 'Number of the band, from 1';
-COMMENT ON COLUMN truncated_buckets.bucket IS 'Band key, mixed with the scope';
-COMMENT ON COLUMN truncated_buckets.group_key IS 'A group in the bucket';
 """
 
 

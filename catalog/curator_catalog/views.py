@@ -41,6 +41,7 @@ def create_views(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
         "decisions": "\nUNION ALL ".join(_decided(con, s) for s in sets.values())
         or "SELECT NULL::VARCHAR AS decision_set, NULL::UBIGINT AS doc_id, NULL::VARCHAR AS decision, "
         "NULL::BOOLEAN AS kept, NULL::VARCHAR AS reason, NULL::VARCHAR[] AS reasons WHERE false",
+        "classifications": _classifications(current),
         "duplicate_edges": _duplicate_edges(current),
         "documents_in": "\nUNION ALL BY NAME ".join(
             f"(SELECT * FROM ({_documents(con, s)}) WHERE set_name = {_text(s['name'])})"
@@ -190,6 +191,17 @@ def _signal_views(con: duckdb.DuckDBPyConnection, folder: Path, chosen: dict[str
         for column in step["signals"]:
             comment = f"{column}, as {step['plugin']} measured it"
             con.execute(f"COMMENT ON COLUMN {view}.{quoted(column)} IS {_text(comment)}")
+
+
+def _classifications(chosen: dict[str, Any] | None) -> str:
+    steps = [s for s in (chosen["steps"] if chosen else []) if s["kind"] == "classifier"]
+    return (
+        "\nUNION ALL ".join(
+            f"SELECT doc_id, {_text(s['name'])} AS classifier, label, score FROM measures.{quoted(s['table'])}"
+            for s in steps
+        )
+        or "SELECT NULL::UBIGINT AS doc_id, NULL::VARCHAR AS classifier, NULL::VARCHAR AS label, NULL::DOUBLE AS score WHERE false"
+    )
 
 
 def _duplicate_edges(chosen: dict[str, Any] | None) -> str:

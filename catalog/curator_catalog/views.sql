@@ -14,6 +14,12 @@ COMMENT ON COLUMN main.decisions.decision IS 'kept, dropped, or pending (not yet
 COMMENT ON COLUMN main.decisions.kept IS 'True if kept';
 COMMENT ON COLUMN main.decisions.reason IS 'The first failing rule in step order, as step.rule';
 COMMENT ON COLUMN main.decisions.reasons IS 'Every failing rule';
+CREATE OR REPLACE VIEW main.classifications AS $classifications;
+COMMENT ON VIEW main.classifications IS 'What classifiers say of documents, in the decision set in force';
+COMMENT ON COLUMN main.classifications.doc_id IS 'The document';
+COMMENT ON COLUMN main.classifications.classifier IS 'The step';
+COMMENT ON COLUMN main.classifications.label IS 'The label';
+COMMENT ON COLUMN main.classifications.score IS 'How sure, from 0 to 1';
 CREATE OR REPLACE VIEW main.duplicate_edges AS $duplicate_edges;
 COMMENT ON VIEW main.duplicate_edges IS 'Pairs of near copies of the decision set in force, each once';
 COMMENT ON COLUMN main.duplicate_edges.a IS 'The document of the smaller doc_key';

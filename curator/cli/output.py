@@ -119,13 +119,14 @@ class Bars:
         self._task: Any = None
 
     def __enter__(self) -> Bars:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._task is not None:
+            self._progress.stop()
 
     def stage(self, title: str, total_bytes: int) -> None:
+        self._progress.start()
         self._task = self._progress.add_task(title, total=total_bytes, documents=0)
 
     def advance(self, size: int, documents: int) -> None:

@@ -43,7 +43,7 @@ def plugins(
                     d["name"],
                     d["kind"],
                     d["origin"],
-                    ", ".join(_option(o) for o in d["options"] if not o["common"]),
+                    "\n".join(_option(o) for o in d["options"] if not o["common"]),
                     d["doc"],
                 )
                 for d in described
@@ -89,4 +89,5 @@ def _described(entry: Any) -> dict[str, Any]:
 
 
 def _option(option: dict[str, Any]) -> str:
-    return option["name"] if option["default"] == "required" else f"{option['name']} = {option['default']}"
+    declared = f"{option['name']}: {option['type']}"
+    return declared if option["default"] == "required" else f"{declared} = {option['default']}"

@@ -88,6 +88,8 @@ def run(
         )
     else:
         _print(report)
+        if any(step.kind == "classifier" for step in loaded.steps):
+            _print_domains(report.corpus)
         if trial:
             _print_trial(report, unredacted)
         _suggest(report, loaded, recipe)
@@ -152,6 +154,17 @@ def _print(report: Report) -> None:
         f"{count(report.counts.get('quarantined', 0) + report.counts.get('failed', 0))} records in quarantine",
         soft_wrap=True,
     )
+
+
+def _print_domains(folder: Path) -> None:
+    from curator.corpus import Corpus
+
+    rows = Corpus.existing(folder).sql(
+        "SELECT coalesce(domain, '-'), count(*), count(*) FILTER (kept), coalesce(sum(n_words) FILTER (kept), 0)::BIGINT "
+        "FROM documents GROUP BY domain ORDER BY 4 DESC, 1"
+    )
+    columns = ("domain", "documents", "kept", "words kept")
+    table("", columns, [(d, count(n), count(k), count(w)) for d, n, k, w in rows.rows()], right=columns[1:])
 
 
 def _print_trial(report: Report, unredacted: bool) -> None:

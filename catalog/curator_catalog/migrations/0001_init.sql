@@ -145,6 +145,23 @@ COMMENT ON COLUMN store.edge_sets.edges IS 'Edges between groups';
 COMMENT ON COLUMN store.edge_sets.truncated_buckets IS 'Buckets too large to link all their pairs';
 COMMENT ON COLUMN store.edge_sets.derived IS 'When, UTC';
 
-USE store;
--- {edge tables}
-USE main;
+CREATE TABLE store.edge_groups (edge_set VARCHAR, doc_id UBIGINT, group_key UBIGINT);
+COMMENT ON TABLE store.edge_groups IS 'The group of equal signatures that each document with a signature is in';
+COMMENT ON COLUMN store.edge_groups.edge_set IS 'One set of edges: the measure it was derived from, and its scope';
+COMMENT ON COLUMN store.edge_groups.doc_id IS 'A document with a signature; documents without one are in no group';
+COMMENT ON COLUMN store.edge_groups.group_key IS 'Hash of scope and band keys: the same for equal signatures';
+
+CREATE TABLE store.edges (edge_set VARCHAR, a UBIGINT, b UBIGINT, similarity FLOAT, truncated BOOLEAN);
+COMMENT ON TABLE store.edges IS 'Pairs of groups that share a bucket, each once, with a < b';
+COMMENT ON COLUMN store.edges.edge_set IS 'As in edge_groups';
+COMMENT ON COLUMN store.edges.a IS 'The smaller group_key';
+COMMENT ON COLUMN store.edges.b IS 'The larger group_key';
+COMMENT ON COLUMN store.edges.similarity IS 'Estimated Jaccard similarity; NULL where signatures are not stored';
+COMMENT ON COLUMN store.edges.truncated IS 'True if a and b share truncated buckets only';
+
+CREATE TABLE store.truncated_buckets (edge_set VARCHAR, band UTINYINT, bucket BIGINT, group_key UBIGINT);
+COMMENT ON TABLE store.truncated_buckets IS 'The groups of every bucket that was too large to link all its pairs';
+COMMENT ON COLUMN store.truncated_buckets.edge_set IS 'As in edge_groups';
+COMMENT ON COLUMN store.truncated_buckets.band IS 'Number of the band, from 1';
+COMMENT ON COLUMN store.truncated_buckets.bucket IS 'Band key, mixed with the scope';
+COMMENT ON COLUMN store.truncated_buckets.group_key IS 'A group in the bucket';

@@ -1,0 +1,328 @@
+"""The catalog file: its schema and comments, migrations, and the commit of shards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from curator.corpus import Corpus
+from curator.engines import Outcome
+from curator.engines.local import InlineEngine
+from curator.errors import CuratorError
+from curator.run import run
+from curator.verify import check, digest
+from curator_catalog import Catalog, CatalogBusy, CatalogError, catalog, commits
+from tests.conftest import Workshop
+from tests.texts import documents
+
+STEPS = ["fix_unicode", "language", "gopher_quality", "exact", {"minhash": {"min_similarity": 0.7}}]
+CONTRACT = {
+    "documents": "doc_id doc_key source source_key url host title published retrieved license declared_domain domain "
+    "language metadata n_chars n_words content_hash text_hash decision kept reason reasons",
+    "texts": "doc_id text_read text",
+    "decisions": "decision_set doc_id decision kept reason reasons",
+    "rules": "decision_set step rule reason expression options",
+    "duplicates": "decision_set doc_id step cluster_id cluster_size kept_copy",
+    "duplicate_edges": "a b step similarity",
+    "sources": "source plugin options license declared_domain",
+    "splits": "split_id source state size error",
+    "shards": "shard_id measure path rows bytes hash run_id",
+    "runs": "run_id recipe resolved versions started finished state counts seconds",
+    "quarantine": "split_id source uri position step doc_id reason detail",
+    "documents_in('test')": "doc_id source_key decision kept reason reasons",
+}
+
+
+@pytest.fixture
+def curated(workshop: Workshop) -> Corpus:
+    """A corpus after a run, with a promoted column, copies, quarantine and two decision sets."""
+    (workshop.folder / "web.jsonl").write_text(
+        "{broken\n" + "".join(json.dumps(d) + "\n" for d in documents(0, 60)), encoding="utf-8"
+    )
+    source = {"jsonl": {"name": "web", "path": "web.jsonl", "columns": {"n": "int"}}}
+    workshop.curate(["gopher_quality", "exact"], sources=[source], name="other")
+    return workshop.curate(STEPS, sources=[source])
+
+
+def uncommented(path: Path) -> list[str]:
+    """Every table, view, macro and column of ours that has no comment."""
+    ours = "NOT internal AND schema_name IN ('main', 'store', 'measures', 'signals', 'decided')"
+    with duckdb.connect(str(path), read_only=True) as con:
+        rows = con.execute(
+            f"""SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE {ours} AND comment IS NULL
+            UNION ALL SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE {ours} AND comment IS NULL
+            UNION ALL SELECT function_name FROM duckdb_functions() WHERE {ours} AND comment IS NULL
+            UNION ALL SELECT schema_name || '.' || table_name || '.' || column_name FROM duckdb_columns()
+                WHERE {ours} AND comment IS NULL"""
+        ).fetchall()
+    return sorted(name for (name,) in rows)
+
+
+def test_everything_has_a_comment_when_new(tmp_path: Path) -> None:
+    """A catalog made from the migrations explains every table, view, macro and column."""
+    created = Catalog(tmp_path)
+    created.create()
+    assert uncommented(created.path) == []
+    with created.read() as con:
+        assert catalog.schema_version(con) == catalog.migrations()[-1][0]
+
+
+def test_everything_has_a_comment_after_a_run(curated: Corpus) -> None:
+    """So does one with measures, signals, decisions and a promoted column."""
+    assert uncommented(curated.catalog.path) == []
+    rows = curated.sql("SELECT comment FROM duckdb_columns() WHERE table_name = 'documents' AND column_name = 'n'").rows()
+    assert set(rows) == {("Field of the records, which a source promotes to a column",)}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_the_contract_on_an_empty_catalog(tmp_path: Path, name: str) -> None:
+    """The tables SQL users rely on answer with their columns and no rows."""
+    Catalog(tmp_path).create()
+    table = Corpus(tmp_path).sql(f"FROM {name}").arrow()
+    assert table.num_rows == 0
+    assert set(CONTRACT[name].split()) - set(table.column_names) == set()
+
+
+def test_the_contract_after_a_run(curated: Corpus) -> None:
+    """They answer with their columns, and the numbers agree with each other."""
+    for name, columns in CONTRACT.items():
+        assert set(columns.split()) - set(curated.sql(f"FROM {name}").arrow().column_names) == set(), name
+    numbers = curated.sql(
+        """SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM texts),
+            (SELECT count(*) FROM decisions WHERE decision_set = 'test'), (SELECT count(*) FROM documents_in('other')),
+            (SELECT count(*) FROM signals.minhash), (SELECT rows FROM shards WHERE measure = 'text'),
+            (SELECT count(*) FROM quarantine), (SELECT count(*) FROM documents_in('nobody'))"""
+    ).rows()
+    assert numbers == [(60, 60, 60, 60, 60, 60, 1, 0)]
+    assert curated.sql("SELECT count(*) FROM duplicates WHERE step = 'minhash'").rows()[0][0] > 0
+    edges = curated.sql(
+        "SELECT bool_and(x.doc_key < y.doc_key AND similarity BETWEEN 0 AND 1) FROM duplicate_edges "
+        "JOIN documents x ON a = x.doc_id JOIN documents y ON b = y.doc_id"
+    ).rows()
+    assert edges == [(True,)]
+
+
+def test_a_new_column_while_a_run_goes_on(workshop: Workshop) -> None:
+    """documents answers between the commit that promotes a column and the decisions."""
+    corpus = workshop.curate(["exact"], [{"id": "a", "text": "one", "n": 1}])
+    with corpus.catalog.write() as con:
+        con.execute("ALTER TABLE store.documents ADD COLUMN later INTEGER")
+    assert corpus.sql("SELECT source_key, kept FROM documents").rows() == [("a", True)]
+
+
+# -- migrations
+
+
+def with_a_migration(monkeypatch: pytest.MonkeyPatch, sql: str) -> int:
+    """Another migration behind the last one; its number."""
+    known = catalog.migrations()
+    number = known[-1][0] + 1
+    monkeypatch.setattr(catalog, "migrations", lambda: [*known, (number, sql)])
+    return number
+
+
+def test_an_older_catalog_is_migrated(curated: Corpus, monkeypatch: pytest.MonkeyPatch, workshop: Workshop) -> None:
+    """Only what is new is done, once; until then reading it says which command migrates it."""
+    before = digest(curated)
+    number = with_a_migration(monkeypatch, "CREATE TABLE store.added AS SELECT count(*) AS n FROM store.documents")
+    with pytest.raises(CuratorError, match=rf"schema version {number - 1}, which is older than {number}; `curator run`"):
+        curated.sql("SELECT 1")
+    for _ in range(2):
+        curated.catalog.create()
+    with curated.catalog.read() as con:
+        assert con.execute("FROM store.added").fetchall() == [(60,)]
+        assert catalog.schema_version(con) == number
+    assert digest(curated) == before
+
+
+def test_a_migration_that_fails_leaves_the_catalog(curated: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Migrations are one transaction."""
+    with monkeypatch.context() as patched:
+        with_a_migration(patched, "CREATE TABLE store.added (i INT); SELECT error('half way')")
+        with pytest.raises(duckdb.Error, match="half way"):
+            curated.catalog.create()
+    assert curated.sql("SELECT count(*) FROM documents").rows() == [(60,)]
+    with curated.catalog.read() as con:
+        assert con.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'added'").fetchall() == [(0,)]
+
+
+def test_a_newer_catalog_is_refused(curated: Corpus, monkeypatch: pytest.MonkeyPatch, workshop: Workshop) -> None:
+    """By a run and by a query; the message names both versions."""
+    known = catalog.migrations()[-1][0]
+    with monkeypatch.context() as patched:
+        number = with_a_migration(patched, "SELECT 1")
+        curated.catalog.create()
+    with pytest.raises(CuratorError, match=f"has schema version {number}, this curator knows up to {known}"):
+        workshop.curate(STEPS)
+    with pytest.raises(CuratorError, match=f"schema version {number}, which is newer than this curator"):
+        curated.sql("SELECT 1")
+
+
+def test_a_file_that_is_no_catalog(tmp_path: Path) -> None:
+    """It is named; nothing is written into it."""
+    (tmp_path / "catalog.duckdb").write_bytes(b"something else" * 1000)
+    with pytest.raises(CatalogError, match=f"{tmp_path}/catalog.duckdb cannot be opened"):
+        Catalog(tmp_path).create()
+    assert (tmp_path / "catalog.duckdb").read_bytes() == b"something else" * 1000
+
+
+def test_a_busy_catalog_names_its_holder(tmp_path: Path) -> None:
+    """Who waits for no longer is told who has it."""
+    opened = Catalog(tmp_path)
+    opened.create()
+    with duckdb.connect(str(opened.path)), pytest.raises(CatalogBusy, match=f"{opened.path} is held by "), opened.read(0.1):
+        pass
+
+
+# -- a folder that was moved
+
+
+def test_a_moved_corpus_answers(curated: Corpus, workshop: Workshop) -> None:
+    """Texts are found where they are now, without writing; the next run puts the views right for good."""
+    before = curated.sql("SELECT text FROM texts ORDER BY doc_id").rows()
+    moved = workshop.folder / "it's moved"
+    workshop.corpus_folder.rename(moved)
+    stored = (moved / "catalog.duckdb").read_bytes()
+    assert Corpus(moved).sql("SELECT text FROM texts ORDER BY doc_id").rows() == before
+    assert Corpus(moved).sql("SELECT count(*) FROM documents WHERE kept").rows()[0][0] > 0
+    assert (moved / "catalog.duckdb").read_bytes() == stored
+    Catalog(moved).create()
+    assert Corpus(moved).sql("SELECT text FROM texts ORDER BY doc_id").rows() == before
+    assert Corpus(moved).sql("SELECT count(*) FROM signals.minhash").rows() == [(60,)]
+
+
+# -- commits
+
+
+class Keeping(InlineEngine):
+    """Copies what a task hands in to `kept`, before it is registered; then asks `then`."""
+
+    def __init__(self, corpus: Path, kept: Path, then: Callable[[], Any] = lambda: None) -> None:
+        self.corpus, self.kept, self.then = corpus, kept, then
+
+    def map(self, make: Any, argument: Any, tasks: Iterable[Any]) -> Iterator[Outcome | None]:
+        for outcome in super().map(make, argument, tasks):
+            shutil.copytree(self.corpus / "shards", self.kept, dirs_exist_ok=True)
+            self.then()
+            yield outcome
+
+
+def kept_run(workshop: Workshop, steps: list[Any]) -> Path:
+    """Run, and return a copy of all files as they were before the last commit."""
+    kept = workshop.folder / "kept"
+    sources = [{"jsonl": {"name": "web", "path": "web.jsonl"}}]
+    run(workshop.recipe(steps, sources), Keeping(workshop.corpus_folder, kept))
+    return kept
+
+
+def hand_in_again(workshop: Workshop, kept: Path, *, as_another_attempt: bool = False, only: str = "") -> None:
+    """Put files of earlier attempts back, under their own names or as a late orphan would name its own."""
+    names = {p.stem: f"{p.stem[:7]}{'f' * 12}" for p in (kept / "pending").glob("0*.json")}
+    for path in (p for p in kept.rglob("*") if p.is_file() and p.name.endswith(only)):
+        name = str(path.relative_to(kept))
+        content = path.read_bytes()
+        if as_another_attempt:
+            for old, new in names.items():
+                name = name.replace(old, new)
+                content = content.replace(old.encode(), new.encode()) if path.suffix == ".json" else content
+        target = workshop.corpus_folder / "shards" / name
+        if not target.exists():
+            target.write_bytes(content)
+
+
+def shard_files(corpus: Corpus) -> list[str]:
+    return sorted(str(p.relative_to(corpus.folder)) for p in (corpus.folder / "shards").rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("stage", ["read", "measure"])
+@pytest.mark.parametrize("how", ["registered", "half tidied", "orphan", "swept orphan"])
+def test_what_was_handed_in_before_counts_once(workshop: Workshop, stage: str, how: str) -> None:
+    """A sidecar of a commit that was killed before it tidied up, or of a late worker, changes nothing.
+
+    Its files are deleted, unless they are the registered ones.
+    """
+    workshop.source("web", documents(0, 60))
+    if stage == "measure":
+        workshop.curate(["exact"])
+        shutil.rmtree(workshop.folder / "kept", ignore_errors=True)
+    kept = kept_run(workshop, ["exact", "gopher_quality", "minhash"])
+    corpus = Corpus.existing(workshop.corpus_folder)
+    before, files = digest(corpus), shard_files(corpus)
+    engine = InlineEngine()
+    if how == "swept orphan":  # its sidecar comes when the new run has swept the files
+        recipe = workshop.recipe(["exact", "gopher_quality", "minhash", {"gopher_quality": {"as": "again"}}], WEB)
+        hand = Keeping(corpus.folder, workshop.folder / "kept2", lambda: hand_in_again(
+            workshop, kept, as_another_attempt=True, only=".json"))  # fmt: skip
+        workshop.source("more", documents(1, 10))
+        recipe = workshop.recipe(["exact", "gopher_quality", "minhash"], [*WEB, MORE], name="more")
+        run(recipe, hand)
+        assert [i for i, _ in corpus.sql("SELECT doc_id >> 32, count(*) FROM documents GROUP BY 1 ORDER BY 1").rows()] == [0, 1]
+    else:
+        only = ".json" if how == "half tidied" else ""
+        hand_in_again(workshop, kept, as_another_attempt=how == "orphan", only=only)
+        run(workshop.recipe(["exact", "gopher_quality", "minhash"], WEB), engine)
+        assert digest(corpus) == before
+        assert shard_files(corpus) == files
+    found = check(corpus)
+    assert (found.damaged, found.orphans) == ([], [])
+    assert corpus.sql("SELECT count(*), count(DISTINCT doc_id) FROM signals.minhash").rows()[0] in [(60, 60), (70, 70)]
+
+
+WEB = [{"jsonl": {"name": "web", "path": "web.jsonl"}}]
+MORE = {"jsonl": {"name": "more", "path": "more.jsonl"}}
+
+
+def test_a_half_written_sidecar_is_none(workshop: Workshop) -> None:
+    """One that a worker was killed in is neither read nor left."""
+    corpus = workshop.curate(["exact"], documents(0, 10))
+    (corpus.folder / "shards" / "pending" / ".tmp-000000-abc.json").write_text("{")
+    workshop.curate(["exact"])
+    assert list((corpus.folder / "shards" / "pending").iterdir()) == []
+
+
+def test_a_split_that_was_planned_anew(workshop: Workshop) -> None:
+    """A late worker's shard of a file that changed meanwhile is left out and deleted."""
+    workshop.source("web", documents(0, 60))
+    kept = kept_run(workshop, ["exact", "minhash"])
+    workshop.source("web", documents(7, 50))
+    corpus = workshop.curate(["exact", "minhash"])
+    files = shard_files(corpus)
+    hand_in_again(workshop, kept, as_another_attempt=True)
+    workshop.curate(["exact", "minhash"])
+    assert shard_files(corpus) == files
+    assert corpus.sql("SELECT count(*), min(source_key[1]) FROM documents").rows() == [(50, "7")]
+
+
+@pytest.mark.parametrize("table", ["documents", "shards", "quarantine", "splits"])
+def test_a_commit_is_one_transaction(workshop: Workshop, table: str) -> None:
+    """When it breaks half way, nothing of it is visible; the next run registers the same files."""
+    (workshop.folder / "web.jsonl").write_text(
+        "{broken\n" + "".join(json.dumps(d) + "\n" for d in documents(0, 20)), encoding="utf-8"
+    )
+    recipe = workshop.recipe(["exact", "gopher_quality"], WEB)
+
+    class Breaking(InlineEngine):
+        def map(self, make: Any, argument: Any, tasks: Iterable[Any]) -> Iterator[Outcome | None]:
+            list(super().map(make, argument, tasks))
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(recipe, Breaking())
+    corpus = Corpus.existing(workshop.corpus_folder)
+    sidecars = commits.pending(corpus.folder)
+    assert len(sidecars) == 1
+    broken = {**sidecars[0].content, "measures": {**sidecars[0].content["measures"], "no_such": {"narrow": None}}}
+    with pytest.raises(KeyError), corpus.catalog.write() as con:
+        commits.commit(con, corpus.folder, [commits.Sidecar(sidecars[0].path, {**broken})], 1)
+    planned = corpus.sql("SELECT state FROM splits").rows()
+    assert planned == [("planned",)]
+    assert table == "splits" or corpus.sql(f"SELECT * FROM {table}").rows() == []
+    run(recipe, InlineEngine())
+    assert corpus.sql("SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM quarantine)").rows() == [(20, 1)]
+    assert corpus.sql("SELECT hash FROM shards").rows() == [(sidecars[0].content["text"]["hash"],)]
