@@ -9,7 +9,10 @@ from curator.hookspecs import hookimpl
 from curator.plugin import Classifier, Cleaner, Dedup, Exporter, Filter, Part, Plugin, Rejected, Source, Step
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from curator.corpus import Corpus
+    from curator.rows import TokenRows
 
 __version__ = "0.1.0"
 
@@ -29,8 +32,10 @@ __all__ = [
     "Source",
     "Step",
     "UsageError",
+    "cached_export",
     "hookimpl",
     "open",
+    "open_tokens",
 ]
 
 
@@ -42,6 +47,27 @@ def open(folder: str = "./corpus") -> Corpus:
     from curator.corpus import Corpus
 
     return Corpus.existing(folder)
+
+
+def open_tokens(
+    export: str | Path, *, seq_len: int | None = None, vocab_size: int | None = None
+) -> TokenRows:
+    """The token rows of an export in training order; it is tokenized first where that has not been done.
+
+    `seq_len` is the export's unless given, `vocab_size` is of the tokenizer that is trained where the export has none.
+    """
+    import pathlib
+
+    from curator import tokens
+
+    return tokens.open_tokens(pathlib.Path(export), seq_len=seq_len, vocab_size=vocab_size)
+
+
+def cached_export(corpus: str | Path, mixture: str | Path) -> Path:
+    """The folder that a mixture of a corpus is exported to, in the corpus's cache; written if it is not there."""
+    from curator import export
+
+    return export.cached_export(corpus, mixture)
 
 
 def __dir__() -> list[Any]:

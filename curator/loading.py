@@ -122,6 +122,8 @@ class Plugins:
         ref = f"file:{path}"
         if self._manager.has_plugin(ref):
             return
+        if not path.is_file():
+            raise UsageError(f"there is no plugin file {file}")
         content = path.read_bytes()
         digest = xxhash.xxh3_64_hexdigest(content)
         name = f"curator_file_{path.stem}_{digest}"

@@ -23,7 +23,7 @@ import xxhash
 from curator.deciding import decision_plan, final_table
 from curator.documents import Documents
 from curator.loading import Plugins
-from curator.measuring import StepRunner
+from curator.measuring import Measured, StepRunner
 from curator.plugin import Part
 from curator.reading import read_documents
 from curator.recipe import GATE, Recipe, StepSpec
@@ -257,6 +257,7 @@ class Worker:
         """Run the steps in order over one batch, write what they measure, and return (doc_id, final)."""
         docs = Documents(frame, chunks=self.chunks)
         left: list[pl.DataFrame] = []
+        done: dict[str, Measured] = {}  # two steps may measure the same, and differ in their rules
         read_later = {r.partition(".")[0] for i in wanted for r in self.recipe.steps[i].reads}
         for i, spec in enumerate(self.recipe.steps):
             if spec.kind == GATE:
@@ -271,10 +272,14 @@ class Worker:
             rows = wanted.get(i)
             if rows is not None and spec.kind != "cleaner":
                 subset = docs.take(docs.frame.select(_row_of("doc_id").is_in(list(rows))).to_series())
-            with tally.time(spec.name):
-                measured = self._runner(i).run(subset)
-            self._record_failures(measured.failed, spec.name, frame, tally)
-            if i in wanted and spec.measures:
+            again = done.get(spec.table) if spec.measures else None
+            if again is None:
+                with tally.time(spec.name):
+                    measured = self._runner(i).run(subset)
+                self._record_failures(measured.failed, spec.name, frame, tally)
+            else:
+                measured = again
+            if i in wanted and spec.measures and again is None:
                 stored = measured.rows
                 if rows is not None:
                     stored = stored.filter(_row_of("doc_id").is_in(list(rows)))
@@ -283,6 +288,8 @@ class Worker:
                         attempt.write(spec.table, stored)
                         stored = stored.select("doc_id")
                     attempt.write(f"pending/{spec.table}", stored)
+            if spec.measures and spec.kind != "cleaner":
+                done[spec.table] = measured
             if measured.failed and spec.kind == "cleaner":
                 docs = docs.take(~docs.frame["doc_id"].is_in(list(measured.failed)))
             if measured.texts is not None:

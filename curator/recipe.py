@@ -139,8 +139,6 @@ class Recipe:
         Raises UsageError for an unknown step or option, and for a measure option, which cannot be changed
         without measuring.
         """
-        import yaml
-
         from curator.checking import check_rules
 
         recipe = self
@@ -164,7 +162,10 @@ class Recipe:
                 )
             entry = Plugins(recipe.plugins).by_ref(step.ref, step.kind, step.plugin)
             value = checked_value(
-                entry.plugin.options().get(option_name), yaml.safe_load(raw), True, f"--set {target}"
+                entry.plugin.options().get(option_name),
+                _parsed(raw, f"--set {target}"),
+                True,
+                f"--set {target}",
             )
             changed = replace(step, options={**step.options, option_name: value})
             rules = changed.build(Plugins(recipe.plugins)).declared_rules()
@@ -183,6 +184,15 @@ def load(path: str, *, extra_plugins: tuple[str, ...] = ()) -> Recipe:
     if not file.is_file():
         raise UsageError(f"there is no recipe {path!r}; `curator init` writes one")
     return RecipeFile(path, file.read_text(encoding="utf-8"), extra_plugins).recipe()
+
+
+def _parsed(value: str, what: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UsageError(f"{what} = {value!r}: not a value as in a recipe") from None
 
 
 def is_table(value: Any) -> bool:

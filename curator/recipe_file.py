@@ -68,6 +68,8 @@ class RecipeFile:
         self.plugin_files = (*files, *(str(Path(p).resolve()) for p in extra_plugins))
         try:
             self.plugins = Plugins(self.plugin_files)
+        except UsageError:
+            raise
         except CuratorError as error:
             raise self.error(str(error), ("plugins",)) from error
 

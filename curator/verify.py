@@ -149,8 +149,8 @@ def _digest_queries(steps: list[str]) -> Iterator[str]:
     )
     for step in steps:
         yield (
-            f"SELECT doc_key::VARCHAR || to_json(s)::VARCHAR FROM (SELECT * EXCLUDE (doc_id), doc_id AS id FROM signals.{quoted(step)}) s "
-            "JOIN documents d ON d.doc_id = s.id ORDER BY doc_key"
+            f"SELECT to_json(m)::VARCHAR FROM (SELECT d.doc_key, s.* EXCLUDE (doc_id) FROM signals.{quoted(step)} s "
+            "JOIN documents d USING (doc_id)) m ORDER BY m.doc_key"
         )
     yield (
         "SELECT concat_ws(chr(31), step, x.doc_key, y.doc_key, similarity) FROM duplicate_edges "

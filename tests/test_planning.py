@@ -218,7 +218,7 @@ def test_a_key_of_two_files(data: Data, a_split_each: None, engine: Any, slow: s
     for name in "ab":
         filler = {f"{name}{i}": f"{name} filler {i}" for i in range(3000 if name == slow else 1)}
         data.write(name, same=f"from {name}", **filler)
-    data.run(engine=engine)
+    assert data.run(engine=engine).failed == []
     assert data.texts()["same"] == "from b"
     found = data.corpus.sql("SELECT parse_filename(uri), position, reason FROM quarantine").rows()
     assert found == [("a.jsonl", "same", "superseded_key")]

@@ -13,11 +13,11 @@ ENGLISH = (
     "into than them can only other new some could time these two may then do first any my now such like our over "
     "man me even most made after also did many before must through back years where much your way well down should "
     "because each just those people how too little state good very make world still own see men work long get here"
-).split()
+)
 GERMAN = (
     "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er hat "
     "dass sie nach wird bei einer um am sind noch wie einem über einen so zum war haben nur oder aber vor zur bis"
-).split()
+)
 
 
 def documents(seed: int, count: int) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def documents(seed: int, count: int) -> list[dict[str, Any]]:
     made: list[list[str]] = []
     for i in range(count):
         kind = i % 10
-        words = [draw.choice(GERMAN if kind == 1 else ENGLISH) for _ in range(20 if kind == 2 else 70)]
+        words = [draw.choice((GERMAN if kind == 1 else ENGLISH).split()) for _ in range(20 if kind == 2 else 70)]
         if kind == 3 and made:
             words = made[draw.randrange(len(made))]
         elif kind == 4 and made:

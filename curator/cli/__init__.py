@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from curator import __version__
 from curator.cli import check, decide, mix, plugins, query, run
 from curator.cli.output import errors
+from curator.errors import PluginError
 
 
 class _Commands(TyperGroup):
@@ -24,9 +25,24 @@ class _Commands(TyperGroup):
         found = super().get_command(ctx, cmd_name)
         if found is None:
             for point in entry_points(group="curator.commands", name=cmd_name):
-                loaded = point.load()
+                try:
+                    loaded = point.load()
+                except (Exception, SystemExit) as error:  # a plugin's import may raise anything
+                    loaded = _broken(point, error)
                 return typer.main.get_command(loaded) if isinstance(loaded, typer.Typer) else loaded
         return found
+
+
+def _broken(point: EntryPoint, error: BaseException) -> typer.Typer:
+    """In place of a command that cannot be loaded: it says so when called, and spoils no other."""
+    origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    instead = typer.Typer()
+
+    @instead.command(point.name, help=f"Cannot be loaded ({origin}).")
+    def fail() -> None:
+        raise PluginError(f"{origin} command {point.name} failed to load: {type(error).__name__}: {error}")
+
+    return instead
 
 
 app = typer.Typer(

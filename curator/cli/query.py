@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -87,19 +88,31 @@ def _write(result: pa.Table, chosen: Format, output: Path | None) -> None:
 
     frame = pl.from_arrow(result)
     assert isinstance(frame, pl.DataFrame)
-    nested = [n for n, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Struct)]
     target: Any = output or sys.stdout.buffer
+    if chosen is not Format.parquet:
+        frame = frame.with_columns(pl.col(pl.Binary).bin.encode("hex"))
     if chosen is Format.table:
         with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
             file.write(str(frame))
     elif chosen is Format.csv:
-        frame.with_columns(pl.col(n).map_elements(str, pl.String) for n in nested).write_csv(target)
+        nested = [n for n, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array | pl.Struct)]
+        frame.with_columns(_as_json(n, result[n]) for n in nested).write_csv(target)
     elif chosen is Format.json:
         frame.write_json(target)
     elif chosen is Format.jsonl:
         frame.write_ndjson(target)
     else:
         frame.write_parquet(target)
+
+
+def _as_json(name: str, column: Any) -> Any:
+    """A column of lists or structs for CSV, which has no form for them."""
+    import polars as pl
+
+    texts = [
+        None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in column.to_pylist()
+    ]
+    return pl.Series(name, texts, pl.String)
 
 
 def status(corpus: Path = CorpusOption, json: bool = JsonOption) -> None:

@@ -108,6 +108,18 @@ def test_the_contract_after_a_run(curated: Corpus) -> None:
     assert edges == [(True,)]
 
 
+def test_two_steps_that_measure_the_same(workshop: Workshop) -> None:
+    """They share one table, of one row a document, and differ in their rules."""
+    twice = ["gopher_quality", {"gopher_quality": {"as": "strict", "min_words": 1000}}]
+    steps = [*twice, "minhash", {"minhash": {"as": "longest", "keep": "longest"}}]
+    corpus = workshop.curate(steps, documents(0, 30))
+    for step in ("gopher_quality", "strict", "minhash", "longest"):
+        counts = corpus.sql(f"SELECT count(*), count(DISTINCT doc_id) FROM signals.{step}").rows()
+        assert counts == [(30, 30)], step
+    assert corpus.sql("SELECT count(*) FROM shards").rows() == [(2,)]
+    assert corpus.sql("SELECT count(*) FILTER (list_contains(reasons, 'strict.gopher_short_doc')) FROM documents").rows() == [(30,)]
+
+
 def test_a_new_column_while_a_run_goes_on(workshop: Workshop) -> None:
     """documents answers between the commit that promotes a column and the decisions."""
     corpus = workshop.curate(["exact"], [{"id": "a", "text": "one", "n": 1}])
@@ -197,7 +209,22 @@ def test_a_moved_corpus_answers(curated: Corpus, workshop: Workshop) -> None:
     assert Corpus(moved).sql("SELECT count(*) FROM signals.minhash").rows() == [(60,)]
 
 
+@pytest.mark.xfail(strict=True, reason="views of wide measures name the old folder until the next run; only texts is shadowed")
+def test_a_moved_corpus_has_its_digest(curated: Corpus, workshop: Workshop) -> None:
+    """signals.minhash, and so `curator check --digest`, answer in a moved folder too."""
+    before = digest(curated)
+    moved = workshop.corpus_folder.rename(workshop.folder / "moved")
+    assert digest(Corpus(moved)) == before
+
+
 # -- commits
+
+WEB = [{"jsonl": {"name": "web", "path": "web.jsonl"}}]
+
+
+def interrupt() -> None:
+    """As Ctrl-C would."""
+    raise InterruptedError
 
 
 class Keeping(InlineEngine):
@@ -216,8 +243,7 @@ class Keeping(InlineEngine):
 def kept_run(workshop: Workshop, steps: list[Any]) -> Path:
     """Run, and return a copy of all files as they were before the last commit."""
     kept = workshop.folder / "kept"
-    sources = [{"jsonl": {"name": "web", "path": "web.jsonl"}}]
-    run(workshop.recipe(steps, sources), Keeping(workshop.corpus_folder, kept))
+    run(workshop.recipe(steps, WEB), Keeping(workshop.corpus_folder, kept))
     return kept
 
 
@@ -241,7 +267,7 @@ def shard_files(corpus: Corpus) -> list[str]:
 
 
 @pytest.mark.parametrize("stage", ["read", "measure"])
-@pytest.mark.parametrize("how", ["registered", "half tidied", "orphan", "swept orphan"])
+@pytest.mark.parametrize("how", ["registered", "half tidied", "orphan"])
 def test_what_was_handed_in_before_counts_once(workshop: Workshop, stage: str, how: str) -> None:
     """A sidecar of a commit that was killed before it tidied up, or of a late worker, changes nothing.
 
@@ -250,32 +276,40 @@ def test_what_was_handed_in_before_counts_once(workshop: Workshop, stage: str, h
     workshop.source("web", documents(0, 60))
     if stage == "measure":
         workshop.curate(["exact"])
-        shutil.rmtree(workshop.folder / "kept", ignore_errors=True)
     kept = kept_run(workshop, ["exact", "gopher_quality", "minhash"])
     corpus = Corpus.existing(workshop.corpus_folder)
     before, files = digest(corpus), shard_files(corpus)
-    engine = InlineEngine()
-    if how == "swept orphan":  # its sidecar comes when the new run has swept the files
-        recipe = workshop.recipe(["exact", "gopher_quality", "minhash", {"gopher_quality": {"as": "again"}}], WEB)
-        hand = Keeping(corpus.folder, workshop.folder / "kept2", lambda: hand_in_again(
-            workshop, kept, as_another_attempt=True, only=".json"))  # fmt: skip
-        workshop.source("more", documents(1, 10))
-        recipe = workshop.recipe(["exact", "gopher_quality", "minhash"], [*WEB, MORE], name="more")
-        run(recipe, hand)
-        assert [i for i, _ in corpus.sql("SELECT doc_id >> 32, count(*) FROM documents GROUP BY 1 ORDER BY 1").rows()] == [0, 1]
-    else:
-        only = ".json" if how == "half tidied" else ""
-        hand_in_again(workshop, kept, as_another_attempt=how == "orphan", only=only)
-        run(workshop.recipe(["exact", "gopher_quality", "minhash"], WEB), engine)
-        assert digest(corpus) == before
-        assert shard_files(corpus) == files
-    found = check(corpus)
-    assert (found.damaged, found.orphans) == ([], [])
-    assert corpus.sql("SELECT count(*), count(DISTINCT doc_id) FROM signals.minhash").rows()[0] in [(60, 60), (70, 70)]
+    hand_in_again(workshop, kept, as_another_attempt=how == "orphan", only=".json" if how == "half tidied" else "")
+    run(workshop.recipe(["exact", "gopher_quality", "minhash"], WEB), InlineEngine())
+    assert digest(corpus) == before
+    assert shard_files(corpus) == files
+    assert check(corpus).damaged == []
+    assert corpus.sql("SELECT count(*), count(DISTINCT doc_id) FROM signals.minhash").rows() == [(60, 60)]
 
 
-WEB = [{"jsonl": {"name": "web", "path": "web.jsonl"}}]
-MORE = {"jsonl": {"name": "more", "path": "more.jsonl"}}
+@pytest.mark.parametrize("stage", ["read", "measure"])
+def test_a_sidecar_whose_files_were_swept(workshop: Workshop, stage: str) -> None:
+    """A late worker hands in after the next run swept its files: it is left out and its task done again."""
+    workshop.source("web", documents(0, 60))
+    if stage == "measure":
+        workshop.curate(["exact"])
+    recipe = workshop.recipe(["exact", "gopher_quality", "minhash"], WEB)
+    kept = workshop.folder / "kept"
+    with pytest.raises(InterruptedError):
+        run(recipe, Keeping(workshop.corpus_folder, kept, interrupt))
+
+    class Late(InlineEngine):
+        def map(self, make: Any, argument: Any, tasks: Iterable[Any]) -> Iterator[Outcome | None]:
+            hand_in_again(workshop, kept, only=".json")
+            yield None
+            yield from super().map(make, argument, tasks)
+
+    shutil.rmtree(workshop.corpus_folder / "shards" / "pending")
+    (workshop.corpus_folder / "shards" / "pending").mkdir()
+    run(recipe, Late())
+    corpus = Corpus.existing(workshop.corpus_folder)
+    assert (check(corpus).damaged, check(corpus).orphans) == ([], [])
+    assert corpus.sql("SELECT count(*), count(DISTINCT doc_id) FROM signals.minhash").rows() == [(60, 60)]
 
 
 def test_a_half_written_sidecar_is_none(workshop: Workshop) -> None:
@@ -299,30 +333,30 @@ def test_a_split_that_was_planned_anew(workshop: Workshop) -> None:
     assert corpus.sql("SELECT count(*), min(source_key[1]) FROM documents").rows() == [(50, "7")]
 
 
-@pytest.mark.parametrize("table", ["documents", "shards", "quarantine", "splits"])
-def test_a_commit_is_one_transaction(workshop: Workshop, table: str) -> None:
-    """When it breaks half way, nothing of it is visible; the next run registers the same files."""
+@pytest.mark.parametrize("broken", ["measure", "quarantine"])
+def test_a_commit_is_one_transaction(workshop: Workshop, broken: str) -> None:
+    """When it breaks half way, nothing of it is visible; the next run registers what is whole."""
     (workshop.folder / "web.jsonl").write_text(
         "{broken\n" + "".join(json.dumps(d) + "\n" for d in documents(0, 20)), encoding="utf-8"
     )
     recipe = workshop.recipe(["exact", "gopher_quality"], WEB)
-
-    class Breaking(InlineEngine):
-        def map(self, make: Any, argument: Any, tasks: Iterable[Any]) -> Iterator[Outcome | None]:
-            list(super().map(make, argument, tasks))
-            raise InterruptedError
-
     with pytest.raises(InterruptedError):
-        run(recipe, Breaking())
+        run(recipe, Keeping(workshop.corpus_folder, workshop.folder / "kept", interrupt))
     corpus = Corpus.existing(workshop.corpus_folder)
-    sidecars = commits.pending(corpus.folder)
-    assert len(sidecars) == 1
-    broken = {**sidecars[0].content, "measures": {**sidecars[0].content["measures"], "no_such": {"narrow": None}}}
-    with pytest.raises(KeyError), corpus.catalog.write() as con:
-        commits.commit(con, corpus.folder, [commits.Sidecar(sidecars[0].path, {**broken})], 1)
-    planned = corpus.sql("SELECT state FROM splits").rows()
-    assert planned == [("planned",)]
-    assert table == "splits" or corpus.sql(f"SELECT * FROM {table}").rows() == []
+    (sidecar,) = commits.pending(corpus.folder)
+    narrow = next(m["narrow"] for t, m in sidecar.content["measures"].items() if t.startswith("gopher"))
+    path = corpus.folder / (narrow if broken == "measure" else sidecar.content["quarantine"])
+    whole = path.read_bytes()
+    path.write_bytes(b"no Parquet")
+    with pytest.raises(duckdb.Error, match=r"no magic bytes|too small"), corpus.catalog.write() as con:
+        commits.commit(con, corpus.folder, [sidecar], 1)
+    with corpus.catalog.read() as con:
+        (exact,) = con.execute("SELECT table_name FROM store.measures WHERE plugin = 'exact'").fetchall()[0]
+        for table in ("documents", "shards", "quarantine", f'measures."{exact}"'):
+            assert con.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)], table
+        assert con.execute("SELECT state FROM splits").fetchall() == [("planned",)]
+    path.write_bytes(whole)
     run(recipe, InlineEngine())
-    assert corpus.sql("SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM quarantine)").rows() == [(20, 1)]
-    assert corpus.sql("SELECT hash FROM shards").rows() == [(sidecars[0].content["text"]["hash"],)]
+    counts = corpus.sql("SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM quarantine)").rows()
+    assert counts == [(20, 1)]
+    assert corpus.sql("SELECT hash FROM shards").rows() == [(sidecar.content["text"]["hash"],)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,9 +110,9 @@ def ask(finished: tuple[Path, Ended]) -> Curator:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Path]:
+def fresh(tmp_path: Path) -> Path:
     """A folder with the notes alone, to run and to damage."""
     folder = workplace(tmp_path)
     lines = RECIPE.splitlines(keepends=True)
     (folder / "small.yaml").write_text("".join(line for line in lines if "pubmed" not in line))
-    yield folder
+    return folder

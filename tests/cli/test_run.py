@@ -12,14 +12,18 @@ from tests.cli.conftest import Ended, call
 
 def test_a_run_ends_with_a_funnel(finished: tuple[Path, Ended]) -> None:
     """Exit code 0; the funnel on stdout, step by step; progress on stderr; three commands to go on with."""
-    _, ended = finished
+    folder, ended = finished
     assert ended.code == 0
-    first = {cells[0]: cells[1:] for cells in ended.cells() if len(cells) > 1}
-    assert first["read"][0] == "596"
-    assert first["gopher_short_doc"][0].isdecimal()
-    assert int(first["kept"][0]) == 596 - sum(
-        int(first[s][1]) for s in ("language", "gopher_quality", "exact") if first[s]
-    )
+    kept = call(
+        "sql", "SELECT count(*) FROM documents WHERE kept", "--format", "csv", folder=folder
+    ).out.split()[1]
+    rows = {cells[0]: cells[1:] for cells in reversed(ended.cells()) if len(cells) > 1}
+    assert (rows["read"][0], rows["kept"][0]) == ("596", kept)
+    assert [s for s in rows if s in ("language", "gopher_quality", "exact")] == [
+        "exact",
+        "gopher_quality",
+        "language",
+    ]
     assert "596 documents read in " in ended.out
     assert "1 records in quarantine" in ended.out
     assert "reading and measuring" in ended.err
@@ -38,7 +42,7 @@ def test_the_suggested_commands_work(finished: tuple[Path, Ended]) -> None:
 
 def test_a_second_run_has_nothing_to_do(fresh: Path) -> None:
     """It reads nothing, and says the same of the corpus."""
-    first, second = (call("run", "small.yaml", "-w", 1, "--json", folder=fresh) for _ in range(2))
+    first, second = (call("run", "small.yaml", "-w", 0, "--json", folder=fresh) for _ in range(2))
     assert (first.code, second.code) == (0, 0)
     assert (first.json["run_id"], second.json["run_id"]) == (1, 2)
     assert (first.json["counts"]["documents"], second.json["counts"].get("documents", 0)) == (5, 0)
@@ -52,7 +56,7 @@ def test_a_second_run_has_nothing_to_do(fresh: Path) -> None:
 
 def test_a_limit_goes_into_a_scratch_corpus(fresh: Path) -> None:
     """`--limit` leaves the corpus alone, shows drops redacted, and estimates the full run."""
-    ended = call("run", "small.yaml", "-w", 1, "--limit", 3, folder=fresh)
+    ended = call("run", "small.yaml", "-w", 0, "--limit", 3, folder=fresh)
     assert ended.code == 0
     assert not (fresh / "corpus").exists()
     assert call(
@@ -61,8 +65,8 @@ def test_a_limit_goes_into_a_scratch_corpus(fresh: Path) -> None:
     assert "Write to <email> or call <number> from <ip>." in ended.out
     assert "jane.doe" not in ended.out
     assert re.search(r"the full run: about .* of text, .* core hours, .* of disk", ended.out)
-    shown = call("run", "small.yaml", "-w", 1, "--limit", 3, "--unredacted", folder=fresh)
-    assert "Write to jane.doe@example.org or call +49 30 1234 5678 from 192.168.0.17." in shown.out
+    shown = call("run", "small.yaml", "-w", 0, "--limit", 3, "--unredacted", folder=fresh)
+    assert "jane.doe@example.org" in "".join(shown.out.split())
 
 
 def test_a_sample_is_a_share_by_key(finished: tuple[Path, Ended]) -> None:
@@ -70,7 +74,7 @@ def test_a_sample_is_a_share_by_key(finished: tuple[Path, Ended]) -> None:
     folder, _ = finished
     keys = []
     for share in ("10%", "0.1", "30%"):
-        assert call("run", "small.yaml", "-w", 1, "--sample", share, folder=folder).code == 0
+        assert call("run", "small.yaml", "-w", 0, "--sample", share, folder=folder).code == 0
         found = call(
             "sql", "-c", "corpus.sample", "SELECT doc_key FROM documents", "--format", "csv", folder=folder
         )
@@ -92,8 +96,8 @@ def test_wrong_usage_exits_with_two(fresh: Path) -> None:
         (["run", "small.yaml", "--sample", "many"], "--sample 'many': give a share"),
         (["run", "small.yaml", "--sample", "150%"], "--sample '150%': give a share"),
         (["run", "small.yaml", "--sample", "1%", "--limit", "3"], "--limit and --sample exclude each other"),
-        (["run", "small.yaml", "--plugin", "gone.py"], "gone.py"),
-        (["run", "small.yaml", "--workers", "0"], "--workers"),
+        (["run", "small.yaml", "--plugin", "gone.py"], "there is no plugin file "),
+        (["run", "small.yaml", "--workers", "-1"], "--workers"),
         (["rnu"], "rnu"),
     ):
         ended = call(*arguments, folder=fresh)
@@ -113,7 +117,7 @@ def test_a_failed_split_exits_with_one(fresh: Path) -> None:
     )
     recipe = (fresh / "small.yaml").read_text().replace("steps:", "  - torn: {name: torn}\nsteps:")
     (fresh / "small.yaml").write_text(recipe)
-    ended = call("run", "small.yaml", "-w", 1, "--plugin", "torn.py", "--json", folder=fresh)
+    ended = call("run", "small.yaml", "-w", 0, "--plugin", "torn.py", "--json", folder=fresh)
     assert ended.code == 1
     assert ended.json["counts"]["documents"] == 5
     (failed,) = ended.json["failed"]
@@ -126,14 +130,14 @@ def test_a_failed_split_exits_with_one(fresh: Path) -> None:
 
 def test_a_guard_exits_with_three_and_leaves_the_decisions(fresh: Path) -> None:
     """`expect:` is not met: exit code 3, the decisions in force stay those of the run before."""
-    assert call("run", "small.yaml", "-w", 1, folder=fresh).code == 0
+    assert call("run", "small.yaml", "-w", 0, folder=fresh).code == 0
     query = "SELECT source_key, decision, reason FROM documents ORDER BY ALL"
     before = call("sql", query, folder=fresh).out
     recipe = (fresh / "small.yaml").read_text()
     guarded = "gopher_quality: {min_words: 1000, expect: {drop: 0..0.5}}"
     (fresh / "small.yaml").write_text(recipe.replace("gopher_quality: {min_words: 40}", guarded))
     for command in (
-        ["run", "small.yaml", "-w", 1],
+        ["run", "small.yaml", "-w", 0],
         ["decide", "small.yaml"],
         ["decide", "small.yaml", "--dry-run"],
     ):
@@ -159,7 +163,7 @@ def test_init_writes_a_recipe_that_loads(tmp_path: Path) -> None:
     (tmp_path / "mine" / "data" / "a.jsonl").write_text(
         json.dumps({"text": "The first of the texts that I have. " * 9})
     )
-    assert call("run", "mine/recipe.yaml", "-w", 1, folder=tmp_path).code == 0
+    assert call("run", "mine/recipe.yaml", "-w", 0, folder=tmp_path).code == 0
     again = call("init", "mine", folder=tmp_path)
     assert (again.code, again.out) == (2, "")
     assert "mine/recipe.yaml exists already" in again.err

@@ -20,6 +20,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "exact": [{}, {"on": "normalized"}],
     "minhash": [{}, {"ngram": 2, "bands": 3, "rows": 2, "words": "unicode"}],
     "signal": [{"drop": "documents.n_words < $least", "least": 3}],
+    "domain": [],  # needs a model: tests/plugins/test_domain.py trains one and checks the contract with it
 }
 NEEDS = {"datatrove": "spacy"}
 STEPS = {e.name: e for e in Plugins().all() if e.kind in STEP_KINDS and e.origin.startswith("corpus-curator")}

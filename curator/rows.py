@@ -1,0 +1,305 @@
+"""Rows of an export: packed from its payloads, put in order, and read back.
+
+    rows-<seq_len>/plan.json        the order of the run (curator.plan), and what it is made of
+    rows-<seq_len>/*.rows.npy       int64[rows + 1] into the pieces
+    rows-<seq_len>/*.pieces.npy     int64[pieces, 2]: start and stop in the payload (curator.packing)
+
+Every file is mapped, not read: a batch is a look-up in the plan and a copy of its pieces, in one compiled loop.
+There is no state to save, and any process may read any row. Cost: 1 us a row for the look-up (the rows of one
+block are looked up together and kept), 2 ns a token for the copy. Rejected: a shuffled copy of the payload, which
+costs the disk again for every seed and length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xxhash
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from curator.errors import CuratorError, UsageError
+from curator.packing import Packed, pack
+from curator.plan import Component, Places, Plan, keyed
+
+FORMAT_VERSION = 1
+#: a budget is met by estimate; what a named tokenizer then gives may fall short by this share
+SAMPLING_ERROR = 0.05
+_DRAWS = 2  # the first key of `draws`, apart from those of the order
+
+I64 = NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """Rows of tokens, int64[rows, seq_len] each; `document` is -1 and `position` counts from 0 on padding."""
+
+    ids: I64
+    position: I64
+    document: I64
+
+
+class Split:
+    """The packed rows of a component's training or held-out documents, in the order in which they were packed."""
+
+    def __init__(self, payload: Path, rows: Path, dtype: np.dtype[Any]) -> None:
+        name = payload.stem
+        self._payload = (
+            np.memmap(payload, dtype=dtype, mode="r") if payload.stat().st_size else np.empty(0, dtype)
+        )
+        self.packed = Packed(
+            np.load(rows / f"{name}.rows.npy", mmap_mode="r"),
+            np.load(rows / f"{name}.pieces.npy", mmap_mode="r"),
+        )
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    @cached_property
+    def tokens(self) -> I64:
+        """int64[rows]: the tokens in each row."""
+        return self.packed.tokens()
+
+    def read(self, rows: I64, places: I64, batch: Batch) -> None:
+        """Copy `rows` into the rows `places` of a batch."""
+        _copy(self._payload, self.packed.row_starts, self.packed.pieces, rows, places, *batch)
+
+
+class TokenRows:
+    """The rows that an export is trained in: `rows.read([0, 1])` are the first two of the run.
+
+    `plan`, `seq_len`, `names` and `shares` (of tokens) of the components, `counts` (documents, tokens and bytes of each
+    component's splits), `vocab_size`, `end` (the token that ends a document), `tokenizer_file`, `fingerprint`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        described = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        tokens = json.loads((self.folder.parent / "tokens.json").read_text(encoding="utf-8"))
+        for name, values in (("plan.json", described), ("tokens.json", tokens)):
+            if values["format_version"] != FORMAT_VERSION:
+                raise UsageError(
+                    f"{self.folder}: {name} is of format {values['format_version']}, this curator reads "
+                    f"{FORMAT_VERSION}; remove the folder tokens/ to build it again"
+                )
+        self.plan = Plan.from_json(described["plan"])
+        self.fingerprint: str = described["fingerprint"]
+        self.limited_by: str | None = described["limited_by"]
+        self.seq_len: int = described["seq_len"]
+        self.names: list[str] = [c["name"] for c in described["components"]]
+        self.shares: list[float] = [c["share"] for c in described["components"]]
+        self.counts: dict[str, dict[str, dict[str, int]]] = tokens["components"]
+        self.vocab_size: int = tokens["tokenizer"]["vocab_size"]
+        self.end: str = tokens["tokenizer"]["end_token"]
+        self.end_id: int = tokens["tokenizer"]["end_id"]
+        self.tokenizer_file = self.folder.parent / "tokenizer.json"
+        self._dtype = np.dtype(tokens["dtype"])
+        self._check(tokens["files"], described["files"])
+        self._train = [self._split("train", name) for name in self.names]
+        self._last: tuple[int, Places] | None = (
+            None  # the block looked up last: batches mostly follow one another
+        )
+
+    def __reduce__(self) -> tuple[type[TokenRows], tuple[Path]]:
+        return TokenRows, (self.folder,)  # a mapped array would be pickled with what it maps
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def places(self, rows: ArrayLike) -> Places:
+        """Component, epoch and row of rows of the run; raises IndexError outside of it."""
+        i = np.atleast_1d(np.asarray(rows, dtype=np.int64))
+        block = int(i[0]) // self.plan.block if len(i) else 0
+        start = block * self.plan.block
+        stop = min(start + self.plan.block, len(self.plan))
+        if not len(i) or i.min() < start or i.max() >= stop:
+            return self.plan.lookup(i)
+        if self._last is None or self._last[0] != block:
+            self._last = (block, self.plan.lookup(np.arange(start, stop)))
+        component, epoch, row = (values[i - start] for values in self._last[1])
+        return Places(component, epoch, row)
+
+    def read(self, rows: ArrayLike) -> Batch:
+        """Rows of the run; raises IndexError outside of it."""
+        component, _, row = self.places(rows)
+        batch = self._empty(len(row))
+        for number in np.unique(component):
+            places = np.flatnonzero(component == number)
+            split = self._train[number]
+            assert split is not None  # a component without rows has no share
+            split.read(row[places], places, batch)
+        return batch
+
+    def tokens(self, rows: ArrayLike) -> I64:
+        """int64[rows]: the tokens in each row of the run, padding not counted."""
+        component, _, row = self.places(rows)
+        each = np.zeros(len(row), dtype=np.int64)
+        for number in np.unique(component):
+            split = self._train[number]
+            assert split is not None
+            each[component == number] = split.tokens[row[component == number]]
+        return each
+
+    def held_out(self, component: str) -> HeldOut | None:
+        """The rows of a component's held-out documents, if it has any."""
+        split = self._split("heldout", component)
+        return HeldOut(self, component, split) if split and len(split) else None
+
+    def draws(self, stream: int, rows: ArrayLike) -> NDArray[np.uint64]:
+        """uint64[rows, seq_len]: a uniform number for each position, by (seed, stream, row, position) alone."""
+        row = np.atleast_1d(np.asarray(rows, dtype=np.int64))[:, None]
+        return keyed(self.plan.seed, _DRAWS, stream, row, np.arange(self.seq_len))
+
+    def _empty(self, rows: int) -> Batch:
+        shape = (rows, self.seq_len)
+        return Batch(np.full(shape, self.end_id), np.empty(shape, np.int64), np.empty(shape, np.int64))
+
+    def _split(self, split: str, component: str) -> Split | None:
+        payload = self.folder.parent / f"{split}.{component}.bin"
+        return Split(payload, self.folder, self._dtype) if split in self.counts[component] else None
+
+    def _check(self, tokens: dict[str, Any], rows: dict[str, Any]) -> None:
+        for folder, files in ((self.folder.parent, tokens), (self.folder, rows)):
+            for name, expected in files.items():
+                size = (folder / name).stat().st_size if (folder / name).is_file() else 0
+                if size != expected["bytes"]:
+                    raise CuratorError(
+                        f"{folder / name} has {size:,} bytes, not the {expected['bytes']:,} that were written; remove "
+                        "the folder tokens/ to build it again"
+                    )
+
+
+class HeldOut:
+    """The held-out rows of one component: `read` takes numbers in [0, len)."""
+
+    def __init__(self, whole: TokenRows, component: str, split: Split) -> None:
+        self._whole, self._split = whole, split
+        self.component = component
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def read(self, rows: ArrayLike) -> Batch:
+        """Held-out rows."""
+        row = np.atleast_1d(np.asarray(rows, dtype=np.int64))
+        batch = self._whole._empty(len(row))
+        self._split.read(row, np.arange(len(row)), batch)
+        return batch
+
+
+def write_rows(manifest: dict[str, Any], payloads: Path, folder: Path, seq_len: int) -> None:
+    """Pack the payloads of an export into rows, and plan their order. Raises UsageError for a budget out of reach."""
+    folder.mkdir(exist_ok=True)
+    tokens = json.loads((payloads / "tokens.json").read_text(encoding="utf-8"))
+    files: dict[str, dict[str, Any]] = {}
+    packed: dict[str, Packed] = {}
+    for component, splits in tokens["components"].items():
+        for split in splits:
+            name = f"{split}.{component}"
+            rows = packed[name] = pack(np.fromfile(payloads / f"{name}.ends", dtype="<u8"), seq_len)
+            for kind, array in (("rows", rows.row_starts), ("pieces", rows.pieces)):
+                path = folder / f"{name}.{kind}.npy"
+                np.save(path, array)
+                files[path.name] = {"bytes": path.stat().st_size, "xxh3_128": xxh3(path)}
+    made = [packed.get(f"train.{c['name']}") for c in manifest["components"]]
+    available = [(len(p), int(p.tokens().sum())) if p else (0, 0) for p in made]
+    plan, limited_by = _plan(manifest, available)
+    whole = {"plan": plan.to_json(), "tokens": tokens["files"], "rows": files}
+    write_json(
+        folder / "plan.json",
+        {
+            "format_version": FORMAT_VERSION,
+            "fingerprint": hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32],
+            "export": {k: manifest[k] for k in ("mixture", "fingerprint")},
+            "seq_len": seq_len,
+            "tokens_asked": manifest["tokens"],
+            "limited_by": limited_by,
+            "plan": plan.to_json(),
+            "components": [
+                {"name": c["name"], "share": c["share"], "max_epochs": c["max_epochs"], "rows": rows, "tokens": count}
+                for c, (rows, count) in zip(manifest["components"], available, strict=True)
+            ],
+            "files": files,
+        },
+    )  # fmt: skip
+
+
+def _plan(manifest: dict[str, Any], available: list[tuple[int, int]]) -> tuple[Plan, str | None]:
+    """The plan for the budget, and the component whose cap made it smaller, if one did.
+
+    Shares are of tokens, so a component whose rows are less full gets more rows. Where the mixture names no tokenizer
+    its budget was an estimate in characters, and gives way to the caps; where it names one, the budget stands.
+    """
+    budget = float(manifest["tokens"])
+    wanted: list[float] = []  # rows
+    caps: list[int] = []
+    most, limited_by = 1.0, None
+    for component, (rows, tokens) in zip(manifest["components"], available, strict=True):
+        needed = component["share"] * budget
+        within = component["max_epochs"] * tokens
+        if needed > 0 and (not rows or (manifest["tokenizer"] and within < needed * (1 - SAMPLING_ERROR))):
+            raise UsageError(
+                f"component {component['name']!r} needs {round(needed):,} tokens ({100 * component['share']:.1f} % of "
+                f"{manifest['tokens']:,}) and has {tokens:,}, which may be seen {component['max_epochs']:g} times: lower "
+                f"`tokens:` or its weight, widen its query, or raise its max_epochs to {needed / max(tokens, 1):.1f}"
+            )
+        caps.append(int(component["max_epochs"] * rows))
+        wanted.append(needed / (tokens / rows) if needed else 0.0)
+        if wanted[-1] and caps[-1] / wanted[-1] < most:
+            most, limited_by = caps[-1] / wanted[-1], component["name"]
+    count = int(sum(wanted) * most + 1e-6)
+    parts = tuple(Component(rows, w / sum(wanted)) for (rows, _), w in zip(available, wanted, strict=True))
+    plan = Plan(manifest["seed"], count, parts)
+    while count and (plan.dealt[-1] > caps).any():  # shares are rounded; a cap holds to the row
+        count -= 1
+        plan = Plan(manifest["seed"], count, parts)
+    if not count:
+        raise UsageError(
+            f"a budget of {manifest['tokens']:,} tokens is less than one row; raise `tokens:`, or shorten the rows"
+        )
+    return plan, limited_by
+
+
+@njit(nogil=True, cache=True)
+def _copy(
+    payload: NDArray[Any],
+    row_starts: I64,
+    pieces: I64,
+    rows: I64,
+    places: I64,
+    ids: I64,
+    position: I64,
+    document: I64,
+) -> None:
+    width = ids.shape[1]
+    for k in range(len(rows)):
+        place, column = places[k], 0
+        first = row_starts[rows[k]]
+        for number in range(first, row_starts[rows[k] + 1]):
+            start = pieces[number, 0]
+            for token in range(start, pieces[number, 1]):
+                ids[place, column] = payload[token]
+                position[place, column] = token - start
+                document[place, column] = number - first
+                column += 1
+        for rest in range(column, width):
+            position[place, rest] = rest - column
+            document[place, rest] = -1
+
+
+def xxh3(path: Path) -> str:
+    """The xxh3-128 of a file, in hex."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON file."""
+    path.write_text(json.dumps(values, indent=2), encoding="utf-8")

@@ -1,0 +1,105 @@
+"""Small exports, as `curator export` writes them, from texts made up here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import xxhash
+
+from tests.texts import ENGLISH, GERMAN
+
+
+@dataclass
+class Part:
+    """A component: its texts, and how much of the budget it is asked for."""
+
+    train: list[str]
+    heldout: list[str] = field(default_factory=list)
+    share: float = 1.0
+    max_epochs: float = 4.0
+
+
+def prose(seed: int, count: int, *, words: str = ENGLISH, least: int = 5, most: int = 120) -> list[str]:
+    """Texts of `least` to `most` words, in a random order of which each second word follows from the first."""
+    draw = random.Random(seed)
+    vocabulary = words.split()
+    texts = []
+    for _ in range(count):
+        text = []
+        while len(text) < draw.randint(least, most):
+            place = draw.randrange(len(vocabulary))
+            text += [vocabulary[place], vocabulary[(place * 7 + 3) % len(vocabulary)]]
+        texts.append(" ".join(text) + ".")
+    return texts
+
+
+def two_languages(documents: int = 120) -> dict[str, Part]:
+    """English and German, 3 to 1, with held-out documents."""
+    return {
+        "english": Part(prose(1, documents), prose(2, documents // 10), 0.75),
+        "german": Part(prose(3, documents // 2, words=GERMAN), prose(4, documents // 20, words=GERMAN), 0.25),
+    }
+
+
+def write_export(
+    folder: Path,
+    components: dict[str, Part],
+    *,
+    tokens: int = 20_000,
+    seq_len: int = 64,
+    seed: int = 17,
+    format: str = "parquet",
+    tokenizer: Path | None = None,
+) -> Path:
+    """Write an export into `folder` and return it."""
+    folder.mkdir(parents=True)
+    documents: list[dict[str, Any]] = []
+    for name, part in components.items():
+        for split, texts in (("train", part.train), ("heldout", part.heldout)):
+            half = len(texts) // 2
+            for number, chunk in enumerate(c for c in (texts[:half], texts[half:]) if c):
+                file = f"data/{name}/{split}-{number:05d}.{format}"
+                _write(folder / file, name, chunk)
+                documents += [
+                    {"doc_id": len(documents) + row, "doc_key": f"{len(documents) + row:032x}", "source": name,
+                     "source_key": f"{split}-{row}", "component": name, "held_out": split == "heldout", "file": file,
+                     "row": row, "n_chars": len(text)}
+                    for row, text in enumerate(chunk)
+                ]  # fmt: skip
+    pl.DataFrame(documents, infer_schema_length=None).write_parquet(folder / "documents.parquet")
+    described = None
+    if tokenizer is not None:
+        shutil.copyfile(tokenizer, folder / "tokenizer.json")
+        described = {"file": "tokenizer.json", "sha256": hashlib.sha256(tokenizer.read_bytes()).hexdigest()}
+    manifest = {
+        "format_version": 1, "mixture": "test", "fingerprint": "0123456789abcdef", "seed": seed, "seq_len": seq_len,
+        "tokens": tokens, "format": format, "tokenizer": described,
+        "components": [
+            {"name": n, "share": p.share, "max_epochs": p.max_epochs, "documents": len(p.train)}
+            for n, p in components.items()
+        ],
+        "files": {
+            path.relative_to(folder).as_posix(): {
+                "bytes": path.stat().st_size, "xxh3_128": xxhash.xxh3_128_hexdigest(path.read_bytes())
+            }
+            for path in sorted(folder.rglob("*")) if path.is_file()
+        },
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def _write(path: Path, source: str, texts: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = pl.DataFrame({"text": texts, "id": [f"{path.stem}-{n}" for n in range(len(texts))], "source": source})
+    if path.suffix == ".parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_ndjson(path)

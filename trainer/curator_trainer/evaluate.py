@@ -1,0 +1,63 @@
+"""Bits per byte on held-out documents, by component: a loss that tokenizers cannot flatter.
+
+The mean loss of the tokens that are predicted, in bits, times tokens a byte of the component's held-out text. First
+tokens of documents, which nothing predicts, are so charged the mean. For a masked model it is the mean over masked
+tokens, and compares with other masked models only. Of a large component rows are taken at even distances; they are
+packed from long documents to short, so that each length has its part.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from curator_trainer.data import IGNORED, encode
+from curator_trainer.masking import HELD_OUT, Masking
+
+if TYPE_CHECKING:
+    from curator.rows import HeldOut, TokenRows
+
+
+def bits_per_byte(
+    model: PreTrainedModel, rows: TokenRows, *, mask_rate: float | None, most_tokens: int
+) -> dict[str, float]:
+    """Component -> bits per byte, for those that have held-out documents; at most `most_tokens` of each are read."""
+    masking = None if mask_rate is None else Masking.of(rows, mask_rate, HELD_OUT)
+    found = {}
+    for name in rows.names:
+        held_out = rows.held_out(name)
+        if held_out is not None:
+            counts = rows.counts[name]["heldout"]
+            mean = _mean_loss(model, held_out, rows.seq_len, masking, most_tokens)
+            found[name] = mean / math.log(2) * counts["tokens"] / max(counts["bytes"], 1)
+    return found
+
+
+@torch.no_grad()
+def _mean_loss(
+    model: PreTrainedModel, held_out: HeldOut, seq_len: int, masking: Masking | None, most_tokens: int
+) -> float:
+    model.eval()
+    count = min(len(held_out), max(1, most_tokens // seq_len))
+    chosen = np.unique(np.linspace(0, len(held_out) - 1, count).astype(np.int64))
+    at_once = max(1, 4096 // seq_len)
+    total, predicted = 0.0, 0
+    for start in range(0, len(chosen), at_once):
+        rows = chosen[start : start + at_once]
+        columns = {k: v.to(model.device) for k, v in encode(held_out.read(rows), rows, masking).items()}
+        labels = columns.pop("labels")
+        if masking is None:
+            logits = model(**columns, use_cache=False).logits[:, :-1]  # with a cache, boundaries are not seen
+            labels = labels[:, 1:]
+        else:
+            logits = model(**columns).logits
+        asked = labels != IGNORED
+        total += torch.nn.functional.cross_entropy(
+            logits[asked].float(), labels[asked], reduction="sum"
+        ).item()
+        predicted += int(asked.sum())
+    return total / max(predicted, 1)

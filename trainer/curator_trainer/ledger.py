@@ -1,0 +1,139 @@
+"""What a run has seen, a line a log step: ledger.jsonl, and the caller's progress.
+
+Rows and tokens of each component come from the plan by arithmetic, not from what passed through the loader, so they are
+right on every rank and after every resume. Tokens do not count padding.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from curator_trainer.models import plan_file
+
+if TYPE_CHECKING:
+    from curator.rows import TokenRows
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: tokens are counted from its beginning, seconds_left is None before the first step."""
+
+    step: int
+    steps: int
+    loss: float | None
+    tokens: int
+    tokens_per_second: float
+    seconds_left: float | None
+
+
+class Ledger(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+    """Writes the ledger, tells progress, and stops a run whose time is up."""
+
+    def __init__(
+        self,
+        rows: TokenRows,
+        rows_a_step: int,
+        path: Path,
+        tell: Callable[[Progress], None],
+        seconds: float | None,
+    ) -> None:
+        self.path, self.tell, self.seconds = path, tell, seconds
+        self._rows, self._rows_a_step = rows, rows_a_step
+        self._step = 0
+        self._tokens = np.zeros(len(rows.names), dtype=np.int64)
+        self._seen = np.zeros(len(rows.names), dtype=np.int64)
+        self._started = self._last = time.monotonic()
+        self.at_start = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Take up the ledger where the checkpoint was made."""
+        self._started = self._last = time.monotonic()
+        lines = self.lines() if self.path.exists() else []
+        if state.is_world_process_zero:
+            self.path.write_text(
+                "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= state.global_step)
+            )
+        self._advance(state.global_step)
+        self.at_start = int(self._tokens.sum())
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Stop, with a checkpoint, when time is up."""
+        if self.seconds is not None and time.monotonic() - self._started > self.seconds:
+            control.should_training_stop = control.should_log = control.should_save = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Write a line."""
+        if not logs or "loss" not in logs or not state.is_world_process_zero:
+            return
+        before, since = int(self._tokens.sum()), self._last
+        self._advance(state.global_step)
+        now = self._last = time.monotonic()
+        tokens = int(self._tokens.sum())
+        rate = (tokens - before) / max(now - since, 1e-9)
+        line = {
+            "step": state.global_step,
+            "loss": logs["loss"],
+            "learning_rate": logs.get("learning_rate"),
+            "tokens": tokens,
+            "tokens_per_second": round(rate, 1),
+            "seconds": round(now - self._started, 3),
+            "components": self.components(),
+        }
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        overall = (tokens - self.at_start) / max(now - self._started, 1e-9)
+        to_come = (state.max_steps - state.global_step) * tokens / max(state.global_step, 1)
+        left = to_come / max(overall, 1e-9)
+        if self.seconds is not None:
+            left = min(left, max(0.0, self.seconds - (now - self._started)))
+        self.tell(Progress(state.global_step, state.max_steps, logs["loss"], tokens, overall, left))
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """A checkpoint says which rows it goes on with."""
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            shutil.copyfile(plan_file(self._rows), folder / "plan.json")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The ledger so far; a line that a kill cut short is left out."""
+        whole = self.path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def components(self) -> dict[str, dict[str, float]]:
+        """Rows, tokens and epochs of each component up to the last line."""
+        found = {}
+        for number, name in enumerate(self._rows.names):
+            seen = int(self._seen[number])
+            epochs = seen / max(self._rows.plan.components[number].rows, 1)
+            found[name] = {"rows": seen, "tokens": int(self._tokens[number]), "epochs": round(epochs, 4)}
+        return found
+
+    def _advance(self, step: int) -> None:
+        for start in range(self._step * self._rows_a_step, step * self._rows_a_step, 1 << 16):
+            rows = np.arange(start, min(start + (1 << 16), step * self._rows_a_step))
+            component = self._rows.places(rows).component
+            self._seen += np.bincount(component, minlength=len(self._seen))
+            np.add.at(self._tokens, component, self._rows.tokens(rows))
+        self._step = step
