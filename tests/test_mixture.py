@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
-from curator_catalog.mixtures import Demand, MixtureError, allocate
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.corpus import Corpus
 from curator.errors import RecipeError, UsageError
 from curator.mixture import load, plan
+from curator_catalog.mixtures import Demand, MixtureError, allocate
 from tests.conftest import Workshop
 
 
