@@ -9,6 +9,7 @@ TESTS ?= tests
 demo: $(VENV)/installed
 	$(BIN)/curator run examples/quickstart.yaml
 	$(BIN)/curator mix examples/mixture.yaml -c examples/corpus
+	@echo "the command is $(BIN)/curator; \`. $(BIN)/activate\` puts it on your path"
 
 test: $(VENV)/tests-installed check
 	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope -q $(TESTS)

@@ -211,7 +211,8 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
                     if name in step.rules and kind not in ("BOOLEAN", '"NULL"'):
                         raise UsageError(f"{sql} answers {kind}; a rule answers true or false")
                 except UsageError as error:
-                    yield i, f"{where}: {error}"
+                    hint = "; keep is first, longest or a SQL value" if name == "keep" else ""
+                    yield i, f"{where}: {error}{hint}"
                 except duckdb.Error as error:
                     first = str(error).splitlines()[0]
                     yield i, f"{where} ({sql}): {first}"

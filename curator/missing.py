@@ -40,13 +40,13 @@ def measure_tasks(
         tables.setdefault(plan.final, ([], final_gate))
     total = dict(
         con.execute(
-            "SELECT (doc_id >> 32)::UINTEGER, count(*) FROM catalog.store.documents GROUP BY 1"
+            f"SELECT (doc_id >> 32)::UINTEGER, count(*) FROM catalog.store.documents d WHERE {plan.in_recipe} GROUP BY 1"
         ).fetchall()
     )
     missing: dict[int, dict[str, Rows]] = {}
     flagged = False
     for table, (users, gate) in tables.items():
-        population = "catalog.store.documents d"
+        population = f"(FROM catalog.store.documents d WHERE {plan.in_recipe}) d"
         if gate is not None:
             if not flagged:
                 flag_rows(con, plan)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 import duckdb
@@ -36,8 +36,12 @@ class Changes:
     vanished: dict[str, list[str]] = field(default_factory=dict)
 
 
-def current_parts(recipe: Recipe) -> dict[str, list[Part]]:
-    """What each source has now. Raises RecipeError for a source with nothing, naming its line."""
+def current_parts(recipe: Recipe, known: Collection[str] = ()) -> dict[str, list[Part]]:
+    """What each source has now.
+
+    Raises RecipeError for a source with nothing, naming its line; of a source that was read before (`known`)
+    all files may have vanished.
+    """
     plugins = Plugins(recipe.plugins)
     found = {}
     for used in recipe.sources:
@@ -45,7 +49,11 @@ def current_parts(recipe: Recipe) -> dict[str, list[Part]]:
         source.base = recipe.base
         try:
             parts = list(source.parts())
-        except (UsageError, OSError) as error:
+        except Exception as error:  # a source's plugin may raise anything
+            if isinstance(error, UsageError | FileNotFoundError) and used.name in known:
+                parts = []
+                found[used.name] = parts
+                continue
             raise RecipeError(
                 str(error), file=recipe.file, line=used.line, key=f"source {used.name}"
             ) from error
@@ -110,7 +118,31 @@ def plan_splits(
         changes.new[used.name] = _store(con, used, fresh)
         _drop_empty(con, used.name)
     con.execute("UPDATE splits SET state = 'planned' WHERE state = 'failed'")
+    for used in recipe.sources:
+        _bring_back(con, used, parts[used.name])
     return changes
+
+
+def _bring_back(con: duckdb.DuckDBPyConnection, used: Used, now: list[Part]) -> None:
+    """Read again the files with documents that gave way to newer ones of their key, which are gone since."""
+    lost = con.execute(
+        "SELECT DISTINCT uri FROM quarantine q WHERE source = ? AND reason = 'superseded_key' AND NOT EXISTS "
+        "(SELECT 1 FROM store.documents d WHERE d.source = q.source AND d.source_key = q.position)",
+        [used.name],
+    ).fetchall()
+    for (uri,) in lost:
+        read = con.execute(
+            "SELECT p.split_id, p.ordinal, s.state FROM parts p JOIN splits s USING (split_id) "
+            "WHERE p.source = ? AND p.uri = ? AND p.state = 'present' AND s.state = 'done'",
+            [used.name, uri],
+        ).fetchall()
+        if read:
+            _retire(con, read)
+            _store(con, used, [p for p in now if p.uri == uri])
+        con.execute(
+            "DELETE FROM quarantine WHERE source = ? AND uri = ? AND reason = 'superseded_key'",
+            [used.name, uri],
+        )
 
 
 def _retire(con: duckdb.DuckDBPyConnection, rows: Iterable[tuple[object, ...]]) -> None:

@@ -19,7 +19,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from curator.errors import PluginError
 
@@ -221,9 +221,9 @@ class Dedup(Step):
     signature: ClassVar[str | None] = None
     wide: ClassVar[bool] = False
 
-    keep: str = "first"
-    within: str | None = None
-    reelect: bool = False
+    keep: Annotated[str, "the copy that is kept: first, longest, or a SQL value whose largest wins"] = "first"
+    within: Annotated[str | None, "column of documents: only copies of one value are linked"] = None
+    reelect: Annotated[bool, "elect among the documents that all other steps keep"] = False
 
     def rule_options(self) -> dict[str, Option]:
         deciding = {"keep", "within", "reelect", "min_similarity"}
@@ -264,18 +264,20 @@ class Source(Plugin):
 
     #: how the source is called in the catalog; the plugin's name unless given
     name: str = ""  # type: ignore[misc]  # an option here, a class constant elsewhere
-    text: str = "text"
-    id: str | None = None
-    url_field: str = "url"
-    title: str = "title"
-    published: str = "published"
-    retrieved: str = "retrieved"
-    license: str | None = None
-    license_field: str = "license"
-    declared_domain: str | None = None
-    domain_field: str | None = None
-    columns: dict[str, str] = {}  # an option's default, never changed
-    max_chars: int = 20_000_000
+    text: Annotated[str, "field of the text; a.b reaches into a nested record"] = "text"
+    id: Annotated[str | None, "field of the id; `id` where there is one, else file#place"] = None
+    url_field: Annotated[str, "field of the URL"] = "url"
+    title: Annotated[str, "field of the title"] = "title"
+    published: Annotated[str, "field of the date of publication"] = "published"
+    retrieved: Annotated[str, "field of the date of fetching"] = "retrieved"
+    license: Annotated[str | None, "licence of records that state none"] = None
+    license_field: Annotated[str, "field of a record's own licence"] = "license"
+    declared_domain: Annotated[str | None, "domain of records that state none"] = None
+    domain_field: Annotated[str | None, "field of a record's own domain"] = None
+    columns: Annotated[
+        dict[str, str], "fields that become typed columns of documents, as {year: int}"
+    ] = {}  # an option's default, never changed
+    max_chars: Annotated[int, "a longer text is quarantined"] = 20_000_000
 
     #: folder that relative paths start from: the recipe's
     base: ClassVar[str] = "."

@@ -56,7 +56,8 @@ class RecipeFile:
             hint = ""
             if first["type"] == "extra_forbidden":
                 hint = suggest(str(loc[-1]), RecipeModel.model_fields)
-            raise self.error(first["msg"].lower() + hint, loc) from None
+            message = first["msg"][:1].lower() + first["msg"][1:]
+            raise self.error(message + hint, loc) from None
         base = Path(file).resolve().parent
         self.base = str(base)
         files = []

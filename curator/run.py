@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
+import duckdb
 
 from curator.deciding import decision_plan, final_table
 from curator.engines import Engine
@@ -81,14 +81,28 @@ def run(
     """Do everything that is missing of a recipe. Raises CuratorError; GuardError before decisions change."""
     started = time.monotonic()
     coordinator = _Coordinator(recipe, engine, progress or Quiet(), Path(corpus or recipe.corpus))
-    parts = current_parts(recipe)
+    parts = current_parts(recipe, _sources_read(coordinator.catalog))
     try:
-        with coordinator.alone():
+        with coordinator.catalog.alone():
             report = coordinator.run(parts, sample, limit, prune)
     except CatalogError as error:
         raise CuratorError(str(error)) from error
     report.wall = time.monotonic() - started
     return report
+
+
+def _sources_read(catalog: Catalog) -> set[str]:
+    """The sources that earlier runs have read."""
+    if not catalog.exists():
+        return set()
+    try:
+        with catalog.read() as con:
+            rows = con.execute("SELECT DISTINCT source FROM parts WHERE state <> 'superseded'").fetchall()
+    except CatalogError as error:
+        raise CuratorError(str(error)) from error
+    except duckdb.CatalogException:  # an empty file, or one that is to be migrated
+        return set()
+    return {name for (name,) in rows}
 
 
 class _Coordinator:
@@ -110,19 +124,6 @@ class _Coordinator:
         self._waiting = False
         self._last_commit = 0.0
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """One coordinator a corpus: a second run would plan the same work."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / "run.lock")
-        try:
-            with lock.acquire(timeout=0):
-                yield
-        except Timeout:
-            raise CuratorError(
-                f"another curator run is at work on {self.folder}; wait for it, or stop it"
-            ) from None
-
     def run(self, parts: dict[str, Any], sample: float | None, limit: int | None, prune: bool) -> Report:
         self.catalog.create()
         with self.catalog.write(wait=600.0) as con:
@@ -140,6 +141,7 @@ class _Coordinator:
                 else "their documents are kept (--prune takes them out)"
             )
             self.progress.note(f"source {source}: {len(uris)} vanished, as {uris[0]}; {kept}")
+        self._tell_other_sources()
         if limit is not None:
             first = {t.source: t for t in reversed(tasks)}
             tasks = [replace(t, limit=limit) for t in tasks if first[t.source] is t]
@@ -187,6 +189,18 @@ class _Coordinator:
                     unread,
                 )
         self._merge_words()
+
+    def _tell_other_sources(self) -> None:
+        names = [s.name for s in self.recipe.sources]
+        with self.catalog.read(wait=600.0) as con:
+            others = con.execute(
+                "SELECT source, count(*) FROM store.documents WHERE source NOT IN (SELECT unnest(?)) GROUP BY 1 ORDER BY 1",
+                [names],
+            ).fetchall()
+        for source, count in others:
+            self.progress.note(
+                f"source {source} is in the corpus ({count:,} documents) and not in this recipe: left alone"
+            )
 
     def _tell(self, task: ReadTask | MeasureTask, error: str) -> None:
         what = f"split {task.shard_id} of {task.source}: {error}"
@@ -332,6 +346,8 @@ class _Coordinator:
         return {"run_id": self.run_id, "recipe": self.recipe.name, "corpus": str(self.folder)}
 
     def _start(self, con: Any) -> int:
+        # alone() holds, so whoever left a run open is gone
+        con.execute("UPDATE runs SET state = 'interrupted' WHERE state = 'running'")
         row = con.execute("SELECT coalesce(max(run_id) + 1, 1) FROM runs").fetchall()
         con.execute(
             "INSERT INTO runs VALUES (?, ?, ?, ?, current_timestamp::TIMESTAMP, NULL, 'running', NULL, NULL)",

@@ -57,6 +57,7 @@ class Flips:
     lost_by: dict[str, int]
     by_source: dict[str, tuple[int, int]]
     samples: dict[str, list[int]]
+    first: bool = False
 
 
 def funnel(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Funnel:
@@ -173,4 +174,5 @@ def flips(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Flips:
         lost_by=counted("new_reason", "was AND NOT now"),
         by_source=by_source,
         samples=samples,
+        first=not known,
     )

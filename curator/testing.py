@@ -14,6 +14,7 @@ PluginError; no test framework is needed.
 
 from __future__ import annotations
 
+import functools
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ def documents(*texts: str, **columns: Sequence[Any]) -> Documents:
     rows = len(texts)
     given = {"doc_id": range(rows), "source": ["test"] * rows, "source_key": [str(i) for i in range(rows)]}
     frame = pl.DataFrame({**given, **columns, "text": texts}, schema_overrides=_known(("text", *columns)))
-    return Documents(pl.concat([empty_frame(), frame], how="diagonal"))
+    return Documents(pl.concat([empty_frame(), frame], how="diagonal"), chunks=_chunks())
 
 
 def measure(plugin: Any, *texts: str, **options: Any) -> pl.DataFrame:
@@ -126,6 +127,14 @@ def check_contract(plugin: Any, **options: Any) -> None:
             _require_equal(
                 together, outcome.result, HARD_TEXTS, f"{name} measures otherwise in a spawned worker"
             )
+
+
+@functools.cache
+def _chunks() -> Any:
+    """The word tables of this process, as a worker has them: learning words anew for each batch takes long."""
+    from curator.text import Chunks
+
+    return Chunks()
 
 
 def _known(columns: Iterable[str]) -> dict[str, Any]:

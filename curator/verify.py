@@ -85,6 +85,14 @@ def _problem(path: Path, rows: int, size: int, digest: str, *, texts: bool) -> s
 
 def repair(corpus: Corpus, found: Findings) -> list[str]:
     """Take out what is damaged, so that the next run reads or measures it again, and delete orphans."""
+    try:
+        with corpus.catalog.alone():
+            return _repair(corpus, found)
+    except CatalogError as error:
+        raise CuratorError(str(error)) from None
+
+
+def _repair(corpus: Corpus, found: Findings) -> list[str]:
     done = []
     with corpus.catalog.write(wait=600.0) as con:
         for shard_id, measure, path, _ in found.damaged:
@@ -157,8 +165,9 @@ def _digest_queries(steps: list[str]) -> Iterator[str]:
         "JOIN documents x ON x.doc_id = a JOIN documents y ON y.doc_id = b ORDER BY step, x.doc_key, y.doc_key"
     )
     yield (
-        "SELECT concat_ws(chr(31), decision_set, step, x.doc_key, cluster_id, cluster_size, y.doc_key) FROM duplicates c "
-        "JOIN documents x ON x.doc_id = c.doc_id JOIN documents y ON y.doc_id = kept_copy ORDER BY decision_set, step, x.doc_key"
+        "SELECT concat_ws(chr(31), step, x.doc_key, cluster_id, cluster_size, y.doc_key) FROM duplicates c "
+        "JOIN documents x ON x.doc_id = c.doc_id JOIN documents y ON y.doc_id = kept_copy "
+        "WHERE decision_set = (SELECT value FROM store.settings WHERE name = 'decision_set') ORDER BY step, x.doc_key"
     )
 
 

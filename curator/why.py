@@ -137,7 +137,7 @@ def _rules(
             fails = (f"{step.name}.{rule.name}" in reasons) if measured else None
             given = recipe.steps[at].options
             options = {n: _value(given[n], document) for n in PARAMETER.findall(rule.text)}
-            margin = _margin(values, options)
+            margin = _margin(values, options, fails)
             answers.append(RuleAnswer(step.name, rule.name, rule.text, values, options, margin, fails))
         if step.copies:
             dropped = f"{step.name}.duplicate" in reasons
@@ -152,12 +152,12 @@ def _value(option: Any, document: dict[str, Any]) -> Any:
     return option.get(str(document.get(option["by"])), option.get("default"))
 
 
-def _margin(values: dict[str, Any], options: dict[str, Any]) -> float | None:
-    """How far the one measure is from the one threshold."""
+def _margin(values: dict[str, Any], options: dict[str, Any], fails: bool | None) -> float | None:
+    """How far the one measure is from the one threshold; negative where the rule fails."""
     if len(values) == 1 and len(options) == 1:
         value, option = next(iter(values.values())), next(iter(options.values()))
         if isinstance(value, int | float) and isinstance(option, int | float) and not isinstance(value, bool):
-            return value - option
+            return -abs(value - option) if fails else abs(value - option)
     return None
 
 

@@ -99,8 +99,14 @@ class Running:
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 return False
-            time.sleep(0.001)
+            time.sleep(0.005)
         return True
+
+    def at_work(self) -> bool:
+        """Wait for the workers to be there; False where the run ended without any."""
+        while self.process.poll() is None and not self.workers():
+            time.sleep(0.05)
+        return self.process.poll() is None
 
     def kill(self, draw: random.Random) -> bool:
         """Kill coordinator, worker or group; False if there was none left to kill."""
@@ -176,14 +182,14 @@ def test_killed_at_random_moments(tmp_path: Path, recipe: Callable[[list[Any]], 
         corpus = tmp_path / f"corpus{rounds}"
         while True:
             running = Running(path, corpus, slow=0.15)
-            while killed < left and running.wait_until(lambda r=running: bool(r.workers()), 20 * draw.random()):
+            while killed < left and running.at_work():
                 before = running.sidecars()
                 moment = draw.choice(["time", "handed in", "registered"])
                 if moment == "handed in":
-                    running.wait_until(lambda r=running, n=before: r.sidecars() > n, 5)
+                    running.wait_until(lambda r=running, n=before: r.sidecars() > n, 2)
                 elif moment == "registered":
-                    running.wait_until(lambda r=running: r.sidecars() > 0, 5)
-                    running.wait_until(lambda r=running: r.sidecars() == 0, 5)
+                    running.wait_until(lambda r=running: r.sidecars() > 0, 2)
+                    running.wait_until(lambda r=running: r.sidecars() == 0, 2)
                 running.wait_until(lambda: False, (0.8 if moment == "time" else 0.01) * draw.random())
                 killed += running.process.poll() is None and running.kill(draw)
             if running.process.wait(timeout=240) == 0:

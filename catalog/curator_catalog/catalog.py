@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from filelock import FileLock, Timeout
 
 from curator_catalog.errors import CatalogBusy, CatalogError, QueryRefused
 
@@ -104,8 +105,24 @@ class Catalog:
                 create_views(con, self.folder)
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One coordinator a corpus: a second one would plan the same work, or sweep away the first one's files.
+
+        Raises CatalogError where another is at work.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / "run.lock").acquire(timeout=0):
+                yield
+        except Timeout:
+            raise CatalogError(
+                f"another curator run is at work on {self.folder}; wait for it, or stop it"
+            ) from None
+
+    @contextmanager
     def users(self, wait: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for users' SQL: read-only, no file but the corpus's own in reach, settings locked."""
+        self._follow_move(wait)
         with self.read(wait) as con:
             version = schema_version(con)
             newest = migrations()[-1][0]
@@ -115,8 +132,7 @@ class Catalog:
                     f"{self.path} has schema version {version}, which "
                     + (newer if version > newest else f"is older than {newest}; `curator run` migrates it")
                 )
-            root = con.execute("SELECT value FROM store.settings WHERE name = 'root'").fetchall()
-            if root and root[0][0] != str(self.folder):
+            if self._moved(con):
                 from curator_catalog.views import shadow_moved_views
 
                 shadow_moved_views(con, self.folder)
@@ -138,6 +154,21 @@ class Catalog:
             except duckdb.Error as error:
                 raise QueryRefused(f"{error}\nin: {sql.strip()}") from None
 
+    def _moved(self, con: duckdb.DuckDBPyConnection) -> bool:
+        root = con.execute("SELECT value FROM store.settings WHERE name = 'root'").fetchall()
+        return bool(root) and root[0][0] != str(self.folder)
+
+    def _follow_move(self, wait: float) -> None:
+        """Make the views anew after the folder was moved; where that cannot be written, readers shadow them."""
+        with self.read(wait) as con:
+            if schema_version(con) != migrations()[-1][0] or not self._moved(con):
+                return
+        with suppress(CatalogError), self.write(wait=1.0) as con:
+            from curator_catalog.views import create_views
+
+            con.execute("INSERT OR REPLACE INTO store.settings VALUES ('root', ?)", [str(self.folder)])
+            create_views(con, self.folder)
+
     def _connect(self, wait: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         connection: duckdb.DuckDBPyConnection = self._retry(
             wait, lambda: duckdb.connect(str(self.path), read_only=read_only, config=self._config)
@@ -149,7 +180,7 @@ class Catalog:
         while True:
             try:
                 return attempt()
-            except (duckdb.IOException, duckdb.ConnectionException, duckdb.BinderException) as error:
+            except duckdb.Error as error:
                 text = str(error)
                 if "lock" not in text.lower() and "different configuration" not in text:
                     raise CatalogError(f"{self.path} cannot be opened: {text}") from error

@@ -89,6 +89,12 @@ class DecisionPlan:
         return [reason for step in self.steps for reason in step.reasons]
 
     @property
+    def in_recipe(self) -> str:
+        """SQL over d: the document is from a source that the recipe names; the others are not decided on."""
+        names = ", ".join("'" + s.replace("'", "''") + "'" for s in self.sources)
+        return f"d.source IN ({names})"
+
+    @property
     def words(self) -> int:
         return max(1, (len(self.reasons) + 63) // 64)
 
@@ -215,7 +221,7 @@ def flag_rows(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> None:
     fails = ", ".join(f"({' | '.join(bits) or '0'})::UBIGINT AS fails_{w}" for w, bits in enumerate(words))
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE flags AS SELECT d.doc_id, {fails}, "
-        f"({' | '.join(missing) or '0'})::UBIGINT AS missing FROM {_joined(plan, aliases)}"
+        f"({' | '.join(missing) or '0'})::UBIGINT AS missing FROM {_joined(plan, aliases)} WHERE {plan.in_recipe}"
     )
 
 

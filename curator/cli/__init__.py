@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from curator import __version__
-from curator.cli import check, decide, mix, plugins, query, run
+from curator.cli import check, decide, mix, plugins, query, run, train
 from curator.cli.output import errors
 from curator.errors import PluginError
 
@@ -59,6 +59,7 @@ app.command("why")(query.why)
 app.command("decide")(decide.decide)
 app.command("mix")(mix.mix)
 app.command("export")(mix.export)
+app.command("train")(train.train)
 app.command("check")(check.check)
 app.command("init")(run.init)
 app.command("plugins")(plugins.plugins)

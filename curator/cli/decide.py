@@ -52,6 +52,8 @@ def _print(result: Decided, corpus: Path, unredacted: bool) -> None:
 
     out = console()
     f, flips = result.funnel, result.flips
+    if flips.first:
+        out.print("this recipe had no decisions yet")
     verb = "are" if result.written else "would be"
     out.print(
         f"{count(f.kept)} of {count(f.documents)} documents {verb} kept ({share(f.kept, f.documents)}); "
@@ -64,7 +66,7 @@ def _print(result: Decided, corpus: Path, unredacted: bool) -> None:
         )
     rows = [(f"+ no longer {r}", count(n)) for r, n in flips.gained_by.items()]
     rows += [(f"- now {r}", count(n)) for r, n in flips.lost_by.items()]
-    if rows:
+    if rows and not flips.first:
         table("", ("by rule", "documents"), rows, right=("documents",))
         table(
             "",

@@ -33,6 +33,9 @@ def errors() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        print(f"curator: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def table(
@@ -61,7 +64,8 @@ def console(*, stderr: bool = False) -> Any:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 110, highlight=False)
+    width = None if stream.isatty() or "COLUMNS" in os.environ else 110
+    return Console(stderr=stderr, width=width, highlight=False)
 
 
 def as_json(value: Any) -> None:
@@ -77,6 +81,15 @@ def count(number: int) -> str:
 def share(part: int, whole: int) -> str:
     """12.3 %."""
     return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def characters(number: float) -> str:
+    """9.7 M."""
+    for unit in ("", " k", " M", " G"):
+        if abs(number) < 1000:
+            return f"{number:.0f}" if not unit else f"{number:.1f}{unit}"
+        number /= 1000
+    return f"{number:.1f} T"
 
 
 def size(number: float) -> str:

@@ -84,35 +84,45 @@ def _cell(value: Any) -> str:
 
 
 def _write(result: pa.Table, chosen: Format, output: Path | None) -> None:
+    import io
+
     import polars as pl
 
-    frame = pl.from_arrow(result)
+    frame = pl.from_arrow(result.rename_columns(_distinct(result.column_names)))
     assert isinstance(frame, pl.DataFrame)
-    target: Any = output or sys.stdout.buffer
-    if chosen is not Format.parquet:
-        frame = frame.with_columns(pl.col(pl.Binary).bin.encode("hex"))
+    written = io.BytesIO()
     if chosen is Format.table:
-        with open(output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=output is not None) as file:
-            file.write(str(frame))
+        written.write(str(frame).encode() + b"\n")
     elif chosen is Format.csv:
-        nested = [n for n, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Array | pl.Struct)]
-        frame.with_columns(_as_json(n, result[n]) for n in nested).write_csv(target)
+        nested = [c.name for c in frame if isinstance(c.dtype, pl.List | pl.Struct)]
+        as_text = [
+            pl.Series(
+                n, [None if v is None else json.dumps(v, default=str) for v in frame[n].to_list()], pl.String
+            )
+            for n in nested
+        ]
+        frame.with_columns(as_text).write_csv(written)
     elif chosen is Format.json:
-        frame.write_json(target)
+        frame.write_json(written)
+        written.write(b"\n")
     elif chosen is Format.jsonl:
-        frame.write_ndjson(target)
+        frame.write_ndjson(written)
     else:
-        frame.write_parquet(target)
+        frame.write_parquet(written)
+    if output is None:
+        sys.stdout.buffer.write(written.getbuffer())
+        sys.stdout.buffer.flush()
+    else:
+        output.write_bytes(written.getbuffer())
 
 
-def _as_json(name: str, column: Any) -> Any:
-    """A column of lists or structs for CSV, which has no form for them."""
-    import polars as pl
-
-    texts = [
-        None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in column.to_pylist()
-    ]
-    return pl.Series(name, texts, pl.String)
+def _distinct(names: list[str]) -> list[str]:
+    """Column names of a join, told apart: n_words, n_words_1."""
+    found: list[str] = []
+    for name in names:
+        tries = (name if i == 0 else f"{name}_{i}" for i in range(len(names)))
+        found.append(next(n for n in tries if n not in found))
+    return found
 
 
 def status(corpus: Path = CorpusOption, json: bool = JsonOption) -> None:
@@ -231,7 +241,7 @@ def why(
         values = ", ".join(f"{k.rpartition('.')[2]} = {_cell(v) or 'NULL'}" for k, v in r.values.items())
         answer = "not measured" if r.fails is None else "FAILS" if r.fails else "passes"
         rows.append(
-            (f"  {r.rule}", answer, values, r.resolved, "" if r.margin is None else f"{r.margin:+.4g}")
+            (f"  {r.rule}", answer, values, r.resolved, "" if r.margin is None else f"{r.margin:,.6g}")
         )
     table("", ("rule", "answer", "measured", "drops where", "margin"), rows, right=("margin",))
     for copy in found.copies:
@@ -241,10 +251,12 @@ def why(
             f"{copy['step']}: one of {copy['cluster_size']} copies; kept is {kept}"
             + (f", similarity {near:.2f}" if near is not None else "")
         )
+        others = [(o["doc_id"], o["source"], o["source_key"]) for o in copy["others"]]
+        more = copy["cluster_size"] - 1 - len(others)
         table(
             "",
             ("copy", "source", "source_key"),
-            [(o["doc_id"], o["source"], o["source_key"]) for o in copy["others"]],
+            [*others, *([(f"and {more:,} more", "", "")] if more else [])],
         )
     for q in found.quarantine:
         out.print(f"quarantine: step {q['step']}: {q['reason']}: {q['detail']}", markup=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from curator.cli.output import Bars, as_json, console, count, share, size, table
+from curator.cli.output import Bars, as_json, characters, console, count, share, size, table
 
 if TYPE_CHECKING:
     from curator.recipe import Recipe
@@ -122,7 +122,7 @@ def _scratch(folder: Path) -> Path:
 
 def _print(report: Report) -> None:
     funnel = report.funnel
-    rows: list[tuple[str, ...]] = [("read", count(funnel.documents), "", "", size(funnel.chars))]
+    rows: list[tuple[str, ...]] = [("read", count(funnel.documents), "", "", characters(funnel.chars))]
     for stage in funnel.stages:
         rows.append(
             (
@@ -130,7 +130,7 @@ def _print(report: Report) -> None:
                 count(stage.reached - stage.dropped),
                 count(stage.dropped),
                 share(stage.dropped, stage.reached),
-                size(stage.chars_left),
+                characters(stage.chars_left),
             )
         )
         rows += [
@@ -139,7 +139,7 @@ def _print(report: Report) -> None:
             if n and (len(stage.by_rule) > 1)
         ]
     rows.append(
-        ("kept", count(funnel.kept), "", share(funnel.kept, funnel.documents), size(funnel.kept_chars))
+        ("kept", count(funnel.kept), "", share(funnel.kept, funnel.documents), characters(funnel.kept_chars))
     )
     if funnel.pending:
         rows.append(("pending", count(funnel.pending), "", share(funnel.pending, funnel.documents), ""))
@@ -147,13 +147,21 @@ def _print(report: Report) -> None:
     table("", ("step", "documents", "dropped", "share", "characters"), rows, right=right)
     read = report.counts.get("documents", 0)
     cpu = sum(report.seconds.values())
-    bytes_read = report.counts.get("bytes", 0)
-    rate = f", {bytes_read / 1e6 / cpu:.1f} MB/s per core" if cpu and read else ""
-    console().print(
-        f"{count(read)} documents read in {report.wall:.1f} s{rate}; "
-        f"{count(report.counts.get('quarantined', 0) + report.counts.get('failed', 0))} records in quarantine",
-        soft_wrap=True,
+    rate = f", {report.counts['bytes'] / 1e6 / cpu:.1f} MB/s of text per CPU second" if cpu and read else ""
+    quarantined = report.counts.get("quarantined", 0) + report.counts.get("failed", 0)
+    done = (
+        f"{count(read)} documents read in {report.wall:.1f} s{rate}"
+        if report.seconds
+        else "nothing was missing"
     )
+    console().print(f"{done}; {count(quarantined)} new records in quarantine", soft_wrap=True)
+    if report.failed:
+        console().print(
+            f"{len(report.failed)} splits failed and are tried again by the next run: {report.failed[0]}",
+            soft_wrap=True,
+            markup=False,
+            style="red",
+        )
 
 
 def _print_domains(folder: Path) -> None:
@@ -168,6 +176,7 @@ def _print_domains(folder: Path) -> None:
 
 
 def _print_trial(report: Report, unredacted: bool) -> None:
+    console().print(f"a trial, in {report.corpus}; the corpus itself is as it was", soft_wrap=True)
     from curator.corpus import Corpus
     from curator.redact import redact
 

@@ -53,10 +53,12 @@ def test_the_schema_is_json_schema(tmp_path: Path) -> None:
     assert sorted(schema["required"]) == ["name", "sources"]
     assert schema["properties"]["sources"]["minItems"] == 1
     root = Path(__file__).parents[2]
-    examples = [*root.glob("examples/*.yaml"), *root.glob("benchmarks/recipes/*.yaml")]
-    assert root / "examples" / "quickstart.yaml" in examples
-    for example in examples:
-        content = yaml.safe_load(example.read_text())
+    files = [*root.glob("examples/*.yaml"), *root.glob("benchmarks/recipes/*.yaml")]
+    examples = {
+        file.name: content for file in files if "sources" in (content := yaml.safe_load(file.read_text()))
+    }
+    assert {"quickstart.yaml", "bench.yaml"} <= set(examples)
+    for content in examples.values():
         assert set(schema["required"]) <= set(content) <= set(schema["properties"])
         assert isinstance(content["sources"], list)
 

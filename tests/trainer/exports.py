@@ -32,8 +32,9 @@ def prose(seed: int, count: int, *, words: str = ENGLISH, least: int = 5, most: 
     vocabulary = words.split()
     texts = []
     for _ in range(count):
-        text = []
-        while len(text) < draw.randint(least, most):
+        text: list[str] = []
+        length = draw.randint(least, most)
+        while len(text) < length:
             place = draw.randrange(len(vocabulary))
             text += [vocabulary[place], vocabulary[(place * 7 + 3) % len(vocabulary)]]
         texts.append(" ".join(text) + ".")
@@ -98,7 +99,9 @@ def write_export(
 
 def _write(path: Path, source: str, texts: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame = pl.DataFrame({"text": texts, "id": [f"{path.stem}-{n}" for n in range(len(texts))], "source": source})
+    frame = pl.DataFrame(
+        {"text": texts, "id": [f"{path.stem}-{n}" for n in range(len(texts))], "source": source}
+    )
     if path.suffix == ".parquet":
         frame.write_parquet(path)
     else:

@@ -41,7 +41,7 @@ def bits_per_byte(
 def _mean_loss(
     model: PreTrainedModel, held_out: HeldOut, seq_len: int, masking: Masking | None, most_tokens: int
 ) -> float:
-    model.eval()
+    model.train(False)
     count = min(len(held_out), max(1, most_tokens // seq_len))
     chosen = np.unique(np.linspace(0, len(held_out) - 1, count).astype(np.int64))
     at_once = max(1, 4096 // seq_len)

@@ -35,7 +35,7 @@ class Progress:
     seconds_left: float | None
 
 
-class Ledger(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+class Ledger(TrainerCallback):
     """Writes the ledger, tells progress, and stops a run whose time is up."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Ledger(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
     ) -> None:
         """A checkpoint says which rows it goes on with."""
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            folder = self.path.parent / f"checkpoint-{state.global_step}"
             shutil.copyfile(plan_file(self._rows), folder / "plan.json")
 
     def lines(self) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ class Ledger(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         whole = self.path.read_text().rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
 
-    def components(self) -> dict[str, dict[str, float]]:
+    def components(self) -> dict[str, dict[str, int | float]]:
         """Rows, tokens and epochs of each component up to the last line."""
         found = {}
         for number, name in enumerate(self._rows.names):

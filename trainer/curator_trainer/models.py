@@ -46,7 +46,8 @@ def configure(
     if kind == "gpt":
         values = {
             "vocab_size": rows.vocab_size, "n_positions": rows.seq_len, "n_embd": width, "n_layer": layers,
-            "n_head": width // 64, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, **special,
+            "n_head": width // 64, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+            "loss_type": "ForCausalLM", **special,
         }  # fmt: skip
     else:
         values = {
@@ -68,13 +69,13 @@ def build(kind: Kind, config: PretrainedConfig) -> PreTrainedModel:
     """A new model; its weights come from torch's seed."""
     # sdpa alone takes BERT's bool mask as it is meant; eager adds it to the scores, silently
     auto = AutoModelForCausalLM if kind == "gpt" else AutoModelForMaskedLM
-    model: PreTrainedModel = auto.from_config(config, attn_implementation="sdpa")
+    model: PreTrainedModel = auto.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]  # it has no types
     return model
 
 
 def saved_tokenizer(rows: TokenRows) -> PreTrainedTokenizerFast:
     """The export's tokenizer as transformers saves and loads it."""
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # it has no types
         tokenizer_file=str(rows.tokenizer_file), model_max_length=rows.seq_len, **_special(rows)
     )
 
