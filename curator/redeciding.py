@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator.deciding import decision_plan
+from curator.edges import derive_edges, scratch_files
 from curator.errors import CuratorError, GuardError, UsageError
 from curator.recipe import Recipe
-from curator.run import Quiet, derive_edges, scratch_files, versions
+from curator.run import versions
 from curator.summary import Flips, Funnel, check_guards, flips, funnel
 from curator_catalog import Catalog, CatalogError, decisions
 
@@ -35,7 +36,7 @@ def decide(recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = 
     plan = decision_plan(recipe)
     try:
         _require_measures(catalog, recipe, plan)
-        derive_edges(catalog, plan, Quiet())
+        derive_edges(catalog, plan, lambda message: None)
         with scratch_files(catalog.folder) as files:
             with catalog.scratch() as con:
                 decisions.decide(con, plan, catalog.folder)

@@ -8,7 +8,6 @@ the catalog while workers could work: a reader that holds the file costs nothing
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 import duckdb
 
 from curator.deciding import decision_plan, final_table
+from curator.edges import derive_edges, scratch_files
 from curator.engines import Engine
 from curator.errors import CuratorError, GuardError
 from curator.loading import Plugins
@@ -322,7 +322,7 @@ class _Coordinator:
     # -- decisions
 
     def _decide(self) -> Funnel:
-        derive_edges(self.catalog, self.plan, self.progress)
+        derive_edges(self.catalog, self.plan, self.progress.note)
         with self._results() as files:
             with self.catalog.scratch(wait=600.0) as con:
                 decisions.decide(con, self.plan, self.folder)
@@ -361,34 +361,6 @@ class _Coordinator:
                 "UPDATE runs SET finished = current_timestamp::TIMESTAMP, state = ?, counts = ?, seconds = ? WHERE run_id = ?",
                 [state, json.dumps({**self.counts, **result.counts}), json.dumps(self.seconds), self.run_id],
             )
-
-
-@contextmanager
-def scratch_files(folder: Path) -> Iterator[Path]:
-    """A folder for results on their way into the catalog."""
-    files = folder / "cache" / f"deciding-{time.time_ns()}"
-    files.mkdir(parents=True)
-    try:
-        yield files
-    finally:
-        shutil.rmtree(files, ignore_errors=True)
-
-
-def derive_edges(catalog: Catalog, plan: decisions.DecisionPlan, progress: Progress) -> None:
-    """Derive and store the edges that are missing or stale."""
-    with scratch_files(catalog.folder) as files:
-        with catalog.scratch(wait=600.0) as con:
-            found = decisions.derive_missing_edges(con, plan, catalog.folder)
-            if not found:
-                return
-            decisions.export_edges(con, files)
-        with catalog.write(wait=600.0) as con:
-            decisions.write_edges(con, plan, found, files)
-    for name, summary in found.items():
-        progress.note(
-            f"{name.partition('_')[0]}: {summary.edges:,} edges between {summary.groups:,} distinct signatures"
-            + (f", {summary.truncated_buckets:,} truncated buckets" if summary.truncated_buckets else "")
-        )
 
 
 def versions() -> dict[str, str]:

@@ -196,20 +196,15 @@ def test_a_busy_catalog_names_its_holder(tmp_path: Path) -> None:
 
 
 def test_a_moved_corpus_answers(curated: Corpus, workshop: Workshop) -> None:
-    """Texts are found where they are now, without writing; the next run puts the views right for good."""
+    """Texts and signals are found where they are now: the views follow the folder at the first question."""
     before = curated.sql("SELECT text FROM texts ORDER BY doc_id").rows()
     moved = workshop.folder / "it's moved"
     workshop.corpus_folder.rename(moved)
-    stored = (moved / "catalog.duckdb").read_bytes()
     assert Corpus(moved).sql("SELECT text FROM texts ORDER BY doc_id").rows() == before
     assert Corpus(moved).sql("SELECT count(*) FROM documents WHERE kept").rows()[0][0] > 0
-    assert (moved / "catalog.duckdb").read_bytes() == stored
-    Catalog(moved).create()
-    assert Corpus(moved).sql("SELECT text FROM texts ORDER BY doc_id").rows() == before
     assert Corpus(moved).sql("SELECT count(*) FROM signals.minhash").rows() == [(60,)]
 
 
-@pytest.mark.xfail(strict=True, reason="views of wide measures name the old folder until the next run; only texts is shadowed")
 def test_a_moved_corpus_has_its_digest(curated: Corpus, workshop: Workshop) -> None:
     """signals.minhash, and so `curator check --digest`, answer in a moved folder too."""
     before = digest(curated)

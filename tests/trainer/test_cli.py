@@ -36,8 +36,8 @@ def test_the_table(export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     call(str(export), "--steps", "2", "--vocab-size", "300", "-o", str(tmp_path / "model"))
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert any(line.startswith("component") for line in lines)
-    words = next(line for line in lines if line.startswith("prose")).split()
+    assert any(line.split()[:1] == ["component"] for line in lines)
+    words = next(line for line in lines if line.split()[:1] == ["prose"]).split()
     assert words[:5] == ["prose", "100.0", "%", "100.0", "%"]
     assert " at the start, " in captured.out
     assert "of 2 steps" in captured.out

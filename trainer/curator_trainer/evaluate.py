@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 def bits_per_byte(
     model: PreTrainedModel, rows: TokenRows, *, mask_rate: float | None, most_tokens: int
 ) -> dict[str, float]:
-    """Component -> bits per byte, for those that have held-out documents; at most `most_tokens` of each are read."""
+    """Component -> bits per byte, for those that have held-out documents; `most_tokens` at most, shared evenly."""
     masking = None if mask_rate is None else Masking.of(rows, mask_rate, HELD_OUT)
     found = {}
-    for name in rows.names:
-        held_out = rows.held_out(name)
+    splits = {name: rows.held_out(name) for name in rows.names}
+    present = sum(held_out is not None for held_out in splits.values())
+    for name, held_out in splits.items():
         if held_out is not None:
             counts = rows.counts[name]["heldout"]
-            mean = _mean_loss(model, held_out, rows.seq_len, masking, most_tokens)
+            mean = _mean_loss(model, held_out, rows.seq_len, masking, most_tokens // present)
             found[name] = mean / math.log(2) * counts["tokens"] / max(counts["bytes"], 1)
     return found
 

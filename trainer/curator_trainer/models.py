@@ -46,8 +46,7 @@ def configure(
     if kind == "gpt":
         values = {
             "vocab_size": rows.vocab_size, "n_positions": rows.seq_len, "n_embd": width, "n_layer": layers,
-            "n_head": width // 64, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
-            "loss_type": "ForCausalLM", **special,
+            "n_head": width // 64, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, **special,
         }  # fmt: skip
     else:
         values = {
@@ -70,6 +69,8 @@ def build(kind: Kind, config: PretrainedConfig) -> PreTrainedModel:
     # sdpa alone takes BERT's bool mask as it is meant; eager adds it to the scores, silently
     auto = AutoModelForCausalLM if kind == "gpt" else AutoModelForMaskedLM
     model: PreTrainedModel = auto.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]  # it has no types
+    if kind == "gpt":
+        model.loss_type = "ForCausalLM"  # what it falls back to, with a warning
     return model
 
 

@@ -91,13 +91,13 @@ def train(
     device: str = "auto",
     seed: int = 0,
     mask_rate: float = 0.30,
-    held_out_tokens: int = 32_768,
+    held_out_tokens: int = 65_536,
     tell: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
     """Train on an export for `steps`, `minutes` or `tokens` (the whole plan if none is given), or go on where it stopped.
 
     `batch_tokens` is a step's, in whole rows; `config` changes the model's configuration, `arguments` transformers'
-    TrainingArguments; `held_out_tokens` is how many of each component bits per byte are measured on, 0 for none.
+    TrainingArguments; `held_out_tokens` is how many bits per byte are measured on, the same of each component, 0 for none.
     Raises UsageError for a mistake, among them a folder `out` that holds something else or another run.
     """
     _check(
@@ -117,7 +117,7 @@ def train(
     )  # fmt: skip
     rows, out = dataset.rows, Path(out)
     cpu = device == "cpu" or not torch.accelerator.is_available()
-    rows_a_step = max(1, (batch_tokens or (4096 if cpu else 65_536)) // rows.seq_len)
+    rows_a_step = max(1, (batch_tokens or (2048 if cpu else 65_536)) // rows.seq_len)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if rows_a_step % world:
         raise UsageError(
@@ -276,15 +276,15 @@ def _steps_within(
     *,
     cpu: bool,
 ) -> int:
-    """Steps that fit into `seconds`, by two of a copy of the model; a tenth is kept in reserve."""
+    """Steps that fit into `seconds`, by the faster of three of a copy of the model; a tenth is kept in reserve."""
     started = time.monotonic()
     trial: torch.nn.Module = copy.deepcopy(model)
     device = torch.accelerator.current_accelerator() if not cpu else torch.device("cpu")
     assert device is not None
     trial.to(device).train()
     optimizer = torch.optim.AdamW(trial.parameters(), lr=0.0)
-    lap = started
-    for _ in range(3):  # the first warms up
+    laps = []
+    for _ in range(4):  # the first warms up
         begun = time.monotonic()
         for first in range(0, rows_a_step, micro):
             batch = stack(dataset.__getitems__(range(first, min(first + micro, rows_a_step))))
@@ -293,8 +293,8 @@ def _steps_within(
             loss.backward()
         optimizer.step()
         loss.item()  # waits for the device
-        lap = time.monotonic() - begun
-    return max(1, int(0.9 * (seconds - (time.monotonic() - started)) / lap))
+        laps.append(time.monotonic() - begun)
+    return max(1, int(0.9 * (seconds - (time.monotonic() - started)) / min(laps[1:])))
 
 
 def _trained(

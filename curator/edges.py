@@ -1,0 +1,39 @@
+"""Edges between near copies: derived in a scratch database, stored in one short transaction."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from curator_catalog import Catalog, decisions
+
+
+@contextmanager
+def scratch_files(folder: Path) -> Iterator[Path]:
+    """A folder for results on their way into the catalog."""
+    files = folder / "cache" / f"deciding-{time.time_ns()}"
+    files.mkdir(parents=True)
+    try:
+        yield files
+    finally:
+        shutil.rmtree(files, ignore_errors=True)
+
+
+def derive_edges(catalog: Catalog, plan: decisions.DecisionPlan, note: Callable[[str], None]) -> None:
+    """Derive and store the edges that are missing or stale."""
+    with scratch_files(catalog.folder) as files:
+        with catalog.scratch(wait=600.0) as con:
+            found = decisions.derive_missing_edges(con, plan, catalog.folder)
+            if not found:
+                return
+            decisions.export_edges(con, files)
+        with catalog.write(wait=600.0) as con:
+            decisions.write_edges(con, plan, found, files)
+    for name, summary in found.items():
+        note(
+            f"{name.partition('_')[0]}: {summary.edges:,} edges between {summary.groups:,} distinct signatures"
+            + (f", {summary.truncated_buckets:,} truncated buckets" if summary.truncated_buckets else "")
+        )
