@@ -240,6 +240,9 @@ def why(
             rows.append((step, "", "", "", ""))
         values = ", ".join(f"{k.rpartition('.')[2]} = {_cell(v) or 'NULL'}" for k, v in r.values.items())
         answer = "not measured" if r.fails is None else "FAILS" if r.fails else "passes"
+        if r.options and all(v in (None, []) for v in r.options.values()):
+            rows.append((f"  {r.rule}", "off", values, "", ""))
+            continue
         rows.append(
             (f"  {r.rule}", answer, values, r.resolved, "" if r.margin is None else f"{r.margin:,.6g}")
         )

@@ -18,6 +18,7 @@ import numpy as np
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from curator_trainer.models import plan_file
+from curator_trainer.schedule import Clock
 
 if TYPE_CHECKING:
     from curator.rows import TokenRows
@@ -36,7 +37,7 @@ class Progress:
 
 
 class Ledger(TrainerCallback):
-    """Writes the ledger, tells progress, and stops a run whose time is up."""
+    """Writes the ledger and tells progress."""
 
     def __init__(
         self,
@@ -44,9 +45,9 @@ class Ledger(TrainerCallback):
         rows_a_step: int,
         path: Path,
         tell: Callable[[Progress], None],
-        seconds: float | None,
+        clock: Clock,
     ) -> None:
-        self.path, self.tell, self.seconds = path, tell, seconds
+        self.path, self.tell, self.clock = path, tell, clock
         self._rows, self._rows_a_step = rows, rows_a_step
         self._step = 0
         self._tokens = np.zeros(len(rows.names), dtype=np.int64)
@@ -66,13 +67,6 @@ class Ledger(TrainerCallback):
             )
         self._advance(state.global_step)
         self.at_start = int(self._tokens.sum())
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        """Stop, with a checkpoint, when time is up."""
-        if self.seconds is not None and time.monotonic() - self._started > self.seconds:
-            control.should_training_stop = control.should_log = control.should_save = True
 
     def on_log(
         self,
@@ -102,11 +96,10 @@ class Ledger(TrainerCallback):
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         overall = (tokens - self.at_start) / max(now - self._started, 1e-9)
-        to_come = (state.max_steps - state.global_step) * tokens / max(state.global_step, 1)
+        steps = self.clock.expected(state.global_step)
+        to_come = (steps - state.global_step) * tokens / max(state.global_step, 1)
         left = to_come / max(overall, 1e-9)
-        if self.seconds is not None:
-            left = min(left, max(0.0, self.seconds - (now - self._started)))
-        self.tell(Progress(state.global_step, state.max_steps, logs["loss"], tokens, overall, left))
+        self.tell(Progress(state.global_step, steps, logs["loss"], tokens, overall, left))
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

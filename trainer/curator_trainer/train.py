@@ -2,8 +2,7 @@
 
 Batches are consecutive rows of the plan (sequential sampling over a map-style dataset), `max_steps` is fixed before the
 first step, and run.json in `out` says of what run the folder is; called again it goes on from the last checkpoint,
-with the same batches and losses to the last bit, and refuses to if anything differs. With `minutes` the number of
-steps is measured on a throwaway copy first, so that the learning rate still ends where it should.
+with the same batches and losses to the last bit, and refuses to if anything differs.
 
 OUT: the model and tokenizer as transformers loads them, plan.json, ledger.jsonl, run.json, checkpoint-*/.
 Cost: some 4 ms a step over a bare loop. Rejected: a loop of our own, which would have accumulation, mixed precision,
@@ -12,18 +11,16 @@ schedules, checkpoints and several processes to get right.
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
+from transformers import PreTrainedModel, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils.logging import disable_progress_bar
@@ -32,6 +29,7 @@ from curator_trainer.data import MixtureDataset, Objective, stack
 from curator_trainer.evaluate import bits_per_byte
 from curator_trainer.ledger import Ledger, Progress
 from curator_trainer.models import KINDS, Kind, build, configure, micro_rows, plan_file, saved_tokenizer
+from curator_trainer.schedule import MOST_WARM_UP, WARM_UP, Clock, Schedule, ScheduledTrainer
 
 if TYPE_CHECKING:
     from curator.rows import TokenRows
@@ -96,6 +94,7 @@ def train(
 ) -> Trained:
     """Train on an export for `steps`, `minutes` or `tokens` (the whole plan if none is given), or go on where it stopped.
 
+    `minutes` are of this call; where they are given, a run ends at what it has reached by then.
     `batch_tokens` is a step's, in whole rows; `config` changes the model's configuration, `arguments` transformers'
     TrainingArguments; `held_out_tokens` is how many bits per byte are measured on, the same of each component, 0 for none.
     Raises UsageError for a mistake, among them a folder `out` that holds something else or another run.
@@ -123,6 +122,8 @@ def train(
         raise UsageError(
             f"{rows_a_step} rows a step are not to be divided by {world} processes; change batch_tokens"
         )
+    if world > 1 and minutes is not None:
+        raise UsageError("minutes are one process's; several would stop at different steps: give steps")
     planned = len(rows) // rows_a_step
     if tokens is not None:
         steps = max(1, tokens // (rows_a_step * rows.seq_len))
@@ -132,6 +133,7 @@ def train(
             f"{steps or 1:,} were asked for: raise `tokens:` in the mixture, or take smaller steps"
         )
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of writing checkpoints
+    steps = steps or planned
     set_seed(seed)
     tokenizer = saved_tokenizer(rows)
     built = build(model, configure(model, rows, tokenizer, cpu=cpu, changes=config or {}))
@@ -142,28 +144,25 @@ def train(
     }  # fmt: skip
     run = {
         "run_version": RUN_VERSION, "model": model, "config": json.loads(built.config.to_json_string(use_diff=False)),
-        "fingerprint": rows.fingerprint, "rows_a_step": rows_a_step, "seed": seed, "mask_rate": mask_rate,
+        "fingerprint": rows.fingerprint, "rows_a_step": rows_a_step, "seed": seed, "mask_rate": mask_rate, "steps": steps,
         "arguments": json.loads(json.dumps(settings, default=str)),
     }  # fmt: skip
-    found = _earlier(out, run, steps)
-    if found is not None:
-        steps = found
-    elif minutes is not None:
-        steps = min(
-            planned, _steps_within(built, dataset, rows_a_step, micro, 60 * minutes, settings, cpu=cpu)
-        )
-    steps = steps or planned
+    _refuse_another(out, run)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "run.json").write_text(json.dumps(run | {"steps": steps, "finished": False}, indent=2))
+    (out / "run.json").write_text(json.dumps(run | {"finished": False}, indent=2))
 
-    ledger = Ledger(rows, rows_a_step, out / "ledger.jsonl", tell, None if minutes is None else 60 * minutes)
-    trainer = Trainer(
+    warm_up = max(1, min(MOST_WARM_UP, int(WARM_UP * steps)))
+    schedule = Schedule(steps, warm_up if minutes is None else min(warm_up, 20))
+    clock = Clock(schedule, None if minutes is None else 60 * minutes)
+    ledger = Ledger(rows, rows_a_step, out / "ledger.jsonl", tell, clock)
+    trainer = ScheduledTrainer(
         model=built,
         args=_arguments(out, steps, micro, rows_a_step // (micro * world), seed, cpu, settings),
         train_dataset=dataset,
         data_collator=stack,
         processing_class=tokenizer,
-        callbacks=[ledger],
+        callbacks=[clock, ledger],
+        schedule=None if "lr_scheduler_type" in settings else schedule,
     )
     trainer.remove_callback(PrinterCallback)
     checkpoint = get_last_checkpoint(str(out))  # type: ignore[no-untyped-call]  # it has no types
@@ -178,7 +177,7 @@ def train(
     trainer.save_model(str(out))
     shutil.copyfile(plan_file(rows), out / "plan.json")
     trained = _trained(out, trainer, ledger, built, rows, measured)
-    result = run | {"steps": steps, "finished": True, "result": trained.to_dict()}
+    result = run | {"finished": True, "result": trained.to_dict()}
     (out / "run.json").write_text(json.dumps(result, indent=2))
     return trained
 
@@ -213,17 +212,17 @@ def _check(
         raise UsageError(f"{out} exists and holds no run; name another folder")
 
 
-def _earlier(out: Path, run: dict[str, Any], steps: int | None) -> int | None:
-    """The steps of the run that `out` holds, if it holds one. Raises UsageError where it is not this run."""
+def _refuse_another(out: Path, run: dict[str, Any]) -> None:
+    """Raise UsageError where `out` holds a finished run, or another than this."""
     from curator import UsageError
 
     path = out / "run.json"
     if not path.exists():
-        return None
+        return
     earlier = json.loads(path.read_text())
     if earlier["finished"]:
         raise UsageError(f"{out} holds a finished run; name another folder")
-    for name, value in {**run, "steps": steps or earlier["steps"]}.items():
+    for name, value in run.items():
         if earlier.get(name) != value:
             was, now = earlier.get(name), value
             if isinstance(value, dict) and isinstance(was, dict):
@@ -232,15 +231,13 @@ def _earlier(out: Path, run: dict[str, Any], steps: int | None) -> int | None:
             raise UsageError(
                 f"{out} holds a run with {name} {was!r}, not {now!r}; give the same, or name another folder"
             )
-    return cast(int, earlier["steps"])
 
 
 def _arguments(
     out: Path, steps: int, micro: int, accumulated: int, seed: int, cpu: bool, settings: Mapping[str, Any]
 ) -> TrainingArguments:
     defaults = {
-        "lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": {"num_decay_steps": max(1, steps // 5)},
-        "warmup_steps": max(1, min(200, steps // 20)), "logging_steps": max(1, min(10, steps // 50)),
+        "logging_steps": max(1, min(10, steps // 50)),
         "logging_first_step": True, "logging_nan_inf_filter": False, "save_steps": max(1, min(500, -(-steps // 5))),
         "save_total_limit": 2, "report_to": "none", "disable_tqdm": True, "dataloader_pin_memory": not cpu,
     }  # fmt: skip
@@ -266,40 +263,9 @@ def _bf16(cpu: bool) -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
-def _steps_within(
-    model: PreTrainedModel,
-    dataset: MixtureDataset,
-    rows_a_step: int,
-    micro: int,
-    seconds: float,
-    settings: Mapping[str, Any],
-    *,
-    cpu: bool,
-) -> int:
-    """Steps that fit into `seconds`, by the faster of three of a copy of the model; a tenth is kept in reserve."""
-    started = time.monotonic()
-    trial: torch.nn.Module = copy.deepcopy(model)
-    device = torch.accelerator.current_accelerator() if not cpu else torch.device("cpu")
-    assert device is not None
-    trial.to(device).train()
-    optimizer = torch.optim.AdamW(trial.parameters(), lr=0.0)
-    laps = []
-    for _ in range(4):  # the first warms up
-        begun = time.monotonic()
-        for first in range(0, rows_a_step, micro):
-            batch = stack(dataset.__getitems__(range(first, min(first + micro, rows_a_step))))
-            with torch.autocast(device.type, torch.bfloat16, enabled=bool(settings["bf16"])):
-                loss = trial(**{k: v.to(device) for k, v in batch.items()}).loss
-            loss.backward()
-        optimizer.step()
-        loss.item()  # waits for the device
-        laps.append(time.monotonic() - begun)
-    return max(1, int(0.9 * (seconds - (time.monotonic() - started)) / min(laps[1:])))
-
-
 def _trained(
     out: Path,
-    trainer: Trainer,
+    trainer: ScheduledTrainer,
     ledger: Ledger,
     model: PreTrainedModel,
     rows: TokenRows,
