@@ -67,7 +67,9 @@ def measure_tasks(
             missing.setdefault(shard, {})[table] = None if count == total[shard] else tuple(sorted(listed))
     if not missing:
         return []
-    _refuse_without_text(con, recipe, missing, wanted)
+    if _text_is_gone(con):
+        _refuse_without_text(recipe, missing, wanted)
+        return []
     files = dict(con.execute("SELECT shard_id, path FROM shards WHERE measure = 'text'").fetchall())
     about = {
         s: (src, size) for s, src, size in con.execute("SELECT split_id, source, size FROM splits").fetchall()
@@ -97,16 +99,17 @@ def _final_gate(recipe: Recipe) -> int | None:
     return None
 
 
-def _refuse_without_text(
-    con: duckdb.DuckDBPyConnection,
-    recipe: Recipe,
-    missing: dict[int, dict[str, Rows]],
-    wanted: dict[int, str],
-) -> None:
-    kept = con.execute("SELECT 1 FROM settings WHERE name = 'keep_original' AND value = 'false'").fetchall()
-    if not kept:
+def _text_is_gone(con: duckdb.DuckDBPyConnection) -> bool:
+    return bool(
+        con.execute("SELECT 1 FROM settings WHERE name = 'keep_original' AND value = 'false'").fetchall()
+    )
+
+
+def _refuse_without_text(recipe: Recipe, missing: dict[int, dict[str, Rows]], wanted: dict[int, str]) -> None:
+    """Raise for steps that whole shards lack; single documents, which a step failed on, stay pending."""
+    tables = {table for by_table in missing.values() for table, rows in by_table.items() if rows is None}
+    if not tables:
         return
-    tables = {table for by_table in missing.values() for table in by_table}
     names = [recipe.steps[i].name for i, table in wanted.items() if table in tables] or ["the final text"]
     raise UsageError(
         f"{', '.join(names)} cannot be measured: this corpus was made with keep_original: false, so the text that "

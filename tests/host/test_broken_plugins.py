@@ -220,9 +220,6 @@ def test_a_cleaner_answers_a_text_for_each_document(inline_shop: Shop, answer: s
         inline_shop.run("broken", plugins=("broken.py",))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a failed document makes every later run of keep_original: false refuse"
-)
 def test_a_failed_document_does_not_block_a_corpus_without_originals(inline_shop: Shop) -> None:
     """Its text is gone, so it stays pending; the next run still does everything else."""
     inline_shop.write(
