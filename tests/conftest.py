@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from curator.engines.local import InlineEngine
 from curator.run import Report, run
 
 Curate = Callable[..., Corpus]
+
+# pytest-xdist sets it in its workers; what commands print is compared at the width of no terminal
+os.environ.pop("COLUMNS", None)
 
 
 class Workshop:

@@ -108,7 +108,7 @@ def test_other_field_names() -> None:
         "text": "body.text",
         "id": "meta.ids.pmid",
         "title": "a.b",
-        "url": "link",
+        "url_field": "link",
         "domain_field": "topic",
     }
     record = {

@@ -90,11 +90,13 @@ def _write(result: pa.Table, chosen: Format, output: Path | None) -> None:
 
     frame = pl.from_arrow(result.rename_columns(_distinct(result.column_names)))
     assert isinstance(frame, pl.DataFrame)
+    if chosen in (Format.csv, Format.json, Format.jsonl):  # they have no form for bytes
+        frame = frame.with_columns(pl.col(pl.Binary).bin.encode("hex"))
     written = io.BytesIO()
     if chosen is Format.table:
         written.write(str(frame).encode() + b"\n")
     elif chosen is Format.csv:
-        nested = [c.name for c in frame if isinstance(c.dtype, pl.List | pl.Struct)]
+        nested = [c.name for c in frame if isinstance(c.dtype, pl.List | pl.Array | pl.Struct)]
         as_text = [
             pl.Series(
                 n, [None if v is None else json.dumps(v, default=str) for v in frame[n].to_list()], pl.String

@@ -246,5 +246,6 @@ def init(
         folder.mkdir(parents=True, exist_ok=True)
         target.write_text(content, encoding="utf-8")
     console().print(
-        f"wrote {folder / 'recipe.yaml'} and {folder / 'short_lines.py'}; next: curator run {folder / 'recipe.yaml'}"
+        f"wrote {folder / 'recipe.yaml'} and {folder / 'short_lines.py'}; next: curator run {folder / 'recipe.yaml'}",
+        soft_wrap=True,
     )

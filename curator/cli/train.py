@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ def train(
         raise UsageError("give an export's folder or --mixture FILE, one of the two")
 
     folder = cached_export(corpus, mixture) if export is None else export
+    # OpenMP's threads spin while they wait, which on a shared machine made a step three times as long; read at import
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from curator_trainer.train import train as run
 
     with _Bar() as bar:

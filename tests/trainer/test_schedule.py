@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from curator_trainer.schedule import Schedule
+from curator_trainer.schedule import Clock, Schedule
 
 
 def test_it_rises_stays_and_falls() -> None:
@@ -34,3 +37,25 @@ def test_an_end_found_late_is_kept_in_checkpoints() -> None:
     other, two = scheduler()
     two.load_state_dict(one.state_dict())
     assert (other.steps, other.falls_from) == (50, 40)
+
+
+def test_a_clock_ends_the_run_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step a second, a hundred seconds: at the eightieth the end is set to step 100, and there it stops."""
+    schedule = Schedule(1000, 5)
+    clock = Clock(schedule, 100.0)
+    args = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    control = TrainerControl()
+    state = TrainerState()
+    clock.on_train_begin(args, state, control)
+    for step in range(1, 101):
+        state.global_step = step
+        monkeypatch.setattr(Clock, "elapsed", lambda self, step=step: step + 0.5)
+        if step in (10, 90):
+            assert clock.expected(step) == pytest.approx(100, abs=6)
+        clock.on_step_end(args, state, control)
+        if control.should_training_stop:
+            break
+    assert step in (98, 99, 100)
+    assert control.should_save
+    assert schedule.falls_from == 80
+    assert schedule(90) == pytest.approx(0.5, abs=0.06)

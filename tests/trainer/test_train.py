@@ -202,23 +202,15 @@ def test_mistakes(export: Path, tmp_path: Path, options: dict[str, Any], message
     assert not (tmp_path / "model").exists()
 
 
-def test_minutes_become_steps(export: Path, tmp_path: Path) -> None:
-    """The rate falls to nothing at the end that was found; the checkpoint there is of the last step."""
-    told: list[Progress] = []
-
-    def slow(progress: Progress) -> None:
-        told.append(progress)
-        time.sleep(0.1)
-
+def test_minutes_end_a_run(export: Path, tmp_path: Path) -> None:
+    """With a checkpoint of the last step and a result, well before the plan is through."""
     result = run(
-        export, tmp_path / "model", "gpt", steps=None, minutes=1.5 / 60, held_out_tokens=0, tell=slow
-    )
-    assert 4 <= result.steps < 20
-    assert result.seconds < 3
-    rates = [line["learning_rate"] for line in ledger(result.out)]
-    assert rates[-1] <= 0.5 * max(rates)
-    assert abs(told[-1].steps - result.steps) <= 1
+        export, tmp_path / "model", "gpt", steps=None, minutes=1.5 / 60, held_out_tokens=0,
+        tell=lambda progress: time.sleep(0.1),
+    )  # fmt: skip
+    assert 1 <= result.steps < 20
     assert (result.out / f"checkpoint-{result.steps}").is_dir()
+    assert json.loads((result.out / "run.json").read_text())["finished"]
     assert all(c.bits_per_byte is None for c in result.components.values())
 
 
