@@ -194,7 +194,7 @@ def _signal_views(con: duckdb.DuckDBPyConnection, folder: Path, chosen: dict[str
 
 
 def _classifications(chosen: dict[str, Any] | None) -> str:
-    steps = [s for s in (chosen["steps"] if chosen else []) if s["kind"] == "classifier"]
+    steps = [s for s in (chosen["steps"] if chosen else []) if s.get("kind") == "classifier"]
     return (
         "\nUNION ALL ".join(
             f"SELECT doc_id, {_text(s['name'])} AS classifier, label, score FROM measures.{quoted(s['table'])}"
