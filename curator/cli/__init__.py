@@ -29,7 +29,9 @@ class _Commands(TyperGroup):
                     loaded = point.load()
                 except (Exception, SystemExit) as error:  # a plugin's import may raise anything
                     loaded = _broken(point, error)
-                return typer.main.get_command(loaded) if isinstance(loaded, typer.Typer) else loaded
+                command = typer.main.get_command(loaded) if isinstance(loaded, typer.Typer) else loaded
+                command.name = cmd_name  # the help lists it by this
+                return command
         return found
 
 

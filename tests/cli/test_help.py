@@ -101,3 +101,9 @@ def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
         ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
     )
     assert (ended.stdout, ended.stderr) == ("{", "")
+
+
+def test_commands_of_plugins_are_listed_by_name(tmp_path: Path) -> None:
+    """`curator --help` names the commands that come in by entry points."""
+    listed = [line.replace("│", "").split()[:1] for line in call("--help", folder=tmp_path).out.splitlines()]
+    assert ["domain"] in listed
