@@ -75,12 +75,16 @@ def _print(result: Decided, corpus: Path, unredacted: bool) -> None:
             right=("gained", "lost"),
         )
         opened = Corpus.existing(corpus)
+        ids = [doc_id for listed in flips.samples.values() for doc_id in listed]
+        listed_ids = ", ".join(map(str, ids))  # as literals, so that only their row groups are read
+        texts = dict(
+            opened.sql(f"SELECT doc_id, text[:200] FROM texts WHERE doc_id IN ({listed_ids})").rows()
+        )
         shown = []
-        for name, ids in flips.samples.items():
-            for doc_id in ids:
-                text = opened.sql("SELECT text[:200] FROM texts WHERE doc_id = ?", [doc_id]).rows()
-                plain = text[0][0] if unredacted else redact(text[0][0])
-                shown.append((name, doc_id, " ".join(plain.split())[:90]))
+        for name, listed in flips.samples.items():
+            for doc_id in listed:
+                text = texts[doc_id] if unredacted else redact(texts[doc_id])
+                shown.append((name, doc_id, " ".join(text.split())[:90]))
         table("five of each", ("", "document", "text"), shown)
     if not result.written:
         out.print("nothing was written; without --dry-run these decisions are put in force")
