@@ -18,15 +18,14 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import xxhash
 
 from curator.corpus import Corpus
 from curator.errors import CuratorError, UsageError
+from curator.hashing import file_hash
 from curator.loading import Plugins
 from curator.mixture import Mixture, Plan, plan
 from curator.run import versions
@@ -171,7 +170,7 @@ def _manifest(corpus: Corpus, planned: Plan, format: str) -> dict[str, Any]:
         "definition": json.loads(model.model_dump_json()),
         "decision_set": decided[0][0] if decided else None,
         "recipe": json.loads(decided[0][1]) if decided else None,
-        "versions": versions() | {"corpus-curator": version("corpus-curator")},
+        "versions": versions(),
         "files": {},
     }  # fmt: skip
 
@@ -190,13 +189,9 @@ def _write_licences(documents: pl.DataFrame, folder: Path) -> None:
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"):
-        digest = xxhash.xxh3_128()
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
         found[path.relative_to(folder).as_posix()] = {
             "bytes": path.stat().st_size,
-            "xxh3_128": digest.hexdigest(),
+            "xxh3_128": file_hash(path),
         }
     return found
 
@@ -209,7 +204,7 @@ def _sha256(path: Path) -> str:
 
 def _register(corpus: Corpus, planned: Plan, format: str, out: Path) -> None:
     record(corpus, planned)
-    manifest_hash = xxhash.xxh3_128_hexdigest((out / "manifest.json").read_bytes())
+    manifest_hash = file_hash(out / "manifest.json")
     with corpus.catalog.write(wait=60.0) as con:
         (number,) = con.execute("SELECT coalesce(max(export_id) + 1, 1) FROM exports").fetchall()[0]
         con.execute(

@@ -19,7 +19,6 @@ import pluggy
 
 from curator import hookspecs
 from curator.errors import CuratorError, PluginError, UsageError
-from curator.plugin import Plugin
 from curator.registry import STEP_KINDS, Entry, Registry, suggest
 
 
@@ -162,11 +161,6 @@ class Plugins:
                         raise PluginError(
                             f"{origin}: {hook}() failed: {type(error).__name__}: {error}"
                         ) from error
-
-
-def build(entry: Entry, options: dict[str, Any]) -> Plugin:
-    """An instance with checked options."""
-    return entry.plugin(**options)
 
 
 def _origin(point: EntryPoint) -> str:

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import xxhash
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from curator.errors import CuratorError, UsageError
+from curator.hashing import file_hash
 from curator.packing import Packed, pack
 from curator.plan import Component, Places, Plan, keyed
 
@@ -202,7 +202,7 @@ def write_rows(manifest: dict[str, Any], payloads: Path, folder: Path, seq_len: 
             for kind, array in (("rows", rows.row_starts), ("pieces", rows.pieces)):
                 path = folder / f"{name}.{kind}.npy"
                 np.save(path, array)
-                files[path.name] = {"bytes": path.stat().st_size, "xxh3_128": xxh3(path)}
+                files[path.name] = {"bytes": path.stat().st_size, "xxh3_128": file_hash(path)}
     made = [packed.get(f"train.{c['name']}") for c in manifest["components"]]
     available = [(len(p), int(p.tokens().sum())) if p else (0, 0) for p in made]
     plan, limited_by = _plan(manifest, available)
@@ -287,15 +287,6 @@ def _copy(
         for rest in range(column, width):
             position[place, rest] = rest - column
             document[place, rest] = -1
-
-
-def xxh3(path: Path) -> str:
-    """The xxh3-128 of a file, in hex."""
-    digest = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -30,7 +30,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from curator.errors import CuratorError, UsageError
-from curator.rows import TokenRows, write_json, write_rows, xxh3
+from curator.hashing import file_hash
+from curator.rows import TokenRows, write_json, write_rows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -304,7 +305,7 @@ def _batches(export: Path, manifest: dict[str, Any], sources: list[tuple[str, in
     """Texts of some files, a megabyte or so at a time; each file is first held to its hash in the manifest."""
     for file, documents in sources:
         path = export / file
-        if not path.is_file() or xxh3(path) != manifest["files"][file]["xxh3_128"]:
+        if not path.is_file() or file_hash(path) != manifest["files"][file]["xxh3_128"]:
             raise CuratorError(f"{path} is not what was exported (its hash differs); export again")
         batch: list[str] = []
         chars = seen = 0

@@ -18,6 +18,7 @@ import xxhash
 
 from curator.corpus import Corpus
 from curator.errors import CuratorError
+from curator.hashing import file_hash
 from curator_catalog import CatalogError
 from curator_catalog.commits import remove_documents
 from curator_catalog.views import quoted
@@ -64,11 +65,7 @@ def _problem(path: Path, rows: int, size: int, digest: str, *, texts: bool) -> s
         return "is missing"
     if path.stat().st_size != size:
         return f"has {path.stat().st_size} bytes, {size} were registered"
-    hasher = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            hasher.update(chunk)
-    if hasher.hexdigest() != digest:
+    if file_hash(path) != digest:
         return "has other content than was registered"
     with pq.ParquetFile(path) as file:
         if file.metadata.num_rows != rows:
