@@ -87,7 +87,7 @@ def test_one_plugin_in_full(tmp_path: Path) -> None:
     ended = call("plugins", "language", folder=tmp_path)
     assert ended.code == 0
     assert "lid176" in ended.out
-    assert ["max_chars", "int | None", "2000", "characters that are read; null reads all"] in ended.cells()
+    assert ["max_chars", "int | None", "None", "characters that are read; null reads all"] in ended.cells()
     wrong = call("plugins", "langage", folder=tmp_path)
     assert (wrong.code, wrong.out) == (2, "")
     assert wrong.err == "curator: there is no plugin 'langage'; did you mean 'language'?\n"
