@@ -8,7 +8,7 @@ each text and tokenizer and shared by all steps.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -79,16 +79,25 @@ class Documents:
     def words(self, tokenizer: str = "whitespace") -> Words:
         """The words of every text, flat, as `curator.text.Words`; made once and shared."""
         if tokenizer not in self._words:
-            from curator.text import Chunks
-
-            if self._chunks is None:
-                self._chunks = Chunks()
-            self._words[tokenizer] = self._chunks.words(self.arrow_text, tokenizer)
+            self._words[tokenizer] = self.words_of(self.arrow_text, tokenizer)
         return self._words[tokenizer]
 
+    def words_of(self, texts: pa.LargeStringArray, tokenizer: str) -> Words:
+        """The words of other texts, such as some lines of these."""
+        from curator.text import Chunks
+
+        if self._chunks is None:
+            self._chunks = Chunks()
+        return self._chunks.words(texts, tokenizer)
+
     def signal(self, name: str) -> pl.Series:
-        """An earlier step's signal, as `docs.signal("language.score")`; declare it in `reads`."""
+        """An earlier step's signal, as `docs.signal("language.score")`; declare it in `reads`.
+
+        `documents.language` and `documents.domain` are null where no earlier step fills them.
+        """
         step, _, column = name.partition(".")
+        if step == "documents" and column not in self.signals.get(step, ()):
+            return pl.Series(column, [None] * len(self), dtype=pl.String)
         return self.signals[step][column]
 
     def with_text(self, text: pl.Series) -> Documents:
@@ -96,6 +105,13 @@ class Documents:
         return Documents(
             self.frame.with_columns(text.alias("text")), chunks=self._chunks, signals=self.signals
         )
+
+    def with_arrow_text(self, texts: pa.LargeStringArray, words: Mapping[str, Words] | None = None) -> Documents:
+        """The same documents with other texts, of which `words` (by tokenizer) are known already."""
+        docs = self.with_text(pl.Series("text", pl.from_arrow(texts)))
+        docs.__dict__["arrow_text"] = texts
+        docs._words = dict(words or {})
+        return docs
 
     def with_signals(self, step: str, measured: pl.DataFrame) -> Documents:
         """The same batch, with what `step` measured in reach of later steps."""

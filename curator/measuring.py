@@ -21,11 +21,15 @@ from curator.plugin import Cleaner, Step
 
 @dataclass
 class Measured:
-    """What a step answered for a batch: a row (doc_id, signals…) for each document that it measured."""
+    """What a step answered for a batch: a row (doc_id, signals…) for each document that it measured.
+
+    `cleaned` is the batch with its new texts, where a cleaner made it and failed on none.
+    """
 
     rows: pl.DataFrame
     texts: pl.Series | None = None
     failed: dict[int, tuple[str, str]] = field(default_factory=dict)
+    cleaned: Documents | None = None
 
 
 class StepRunner:
@@ -68,11 +72,14 @@ class StepRunner:
 
     def _run(self, docs: Documents) -> Measured:
         texts: pl.Series | None = None
+        whole: Documents | None = None
         answered: Mapping[str, Any] = {}
         if isinstance(self.step, Cleaner):
             cleaned = self.step.clean(docs)
             if isinstance(cleaned, tuple):
                 cleaned, answered = cleaned
+            if isinstance(cleaned, Documents):
+                whole, cleaned = cleaned, cleaned.text
             texts = self._column("clean()", cleaned, pl.String(), len(docs))
             texts = texts.zip_with(texts.is_not_null(), docs.text.rename(texts.name))
         elif len(self.expressions) < len(self.types):
@@ -92,7 +99,9 @@ class StepRunner:
             answered = {**answered, **computed.to_dict()}
         columns = [self._column(name, answered[name], kind, len(docs)) for name, kind in self.types.items()]
         rows = pl.DataFrame([docs.frame["doc_id"], *columns])
-        return self._without_nan(rows, texts)
+        measured = self._without_nan(rows, texts)
+        measured.cleaned = None if measured.failed else whole
+        return measured
 
     def _column(self, name: str, values: Any, kind: pl.DataType, length: int) -> pl.Series:
         try:

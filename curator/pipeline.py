@@ -293,12 +293,15 @@ class Worker:
             if measured.failed and spec.kind == "cleaner":
                 docs = docs.take(~docs.frame["doc_id"].is_in(list(measured.failed)))
             if measured.texts is not None:
-                docs = docs.with_text(measured.texts)
+                docs = measured.cleaned or docs.with_text(measured.texts)
             if spec.measures and (i < self._last_gate or spec.name in read_later):
                 complete = docs.frame.select("doc_id").join(
                     measured.rows, on="doc_id", how="left", maintain_order="left"
                 )
                 docs = docs.with_signals(spec.name, complete)
+                if spec.fills:
+                    filled = complete.select(**{column: pl.col(name) for column, name in spec.fills.items()})
+                    docs = docs.with_signals("documents", filled)
         left.append(docs.frame.select("doc_id", "text"))
         final = pl.concat(left).rename({"text": "final"})
         if write_final:

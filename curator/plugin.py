@@ -150,7 +150,8 @@ class Step(Plugin):
 
     signals: ClassVar[Any] = {}
     rules: ClassVar[Any] = {}
-    #: earlier signals that `measure` reads, as ("language.language", …)
+    #: earlier signals that `measure` reads, as ("language.language", …); "documents.language" is whatever
+    #: earlier step fills that column, and null where none does
     reads: ClassVar[Sequence[str]] = ()
     #: columns of `documents` that this step's signals fill, as {"language": "language"}
     documents: ClassVar[Mapping[str, str]] = {}
@@ -195,7 +196,7 @@ class Cleaner(Step):
     """Rewrites text; the text as read stays stored beside it.
 
     `clean` returns the new texts (None leaves a text as it is), or (texts, signals) when the cleaner also
-    measures what it did.
+    measures what it did. Texts may be a batch that `docs.with_text` made, which hands on the words it knows.
     """
 
     def clean(self, docs: Documents) -> Any:

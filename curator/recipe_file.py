@@ -210,10 +210,11 @@ class RecipeFile:
             raise self.error(str(error), (*path, name)) from None
         rules = self.chosen(rules, chosen, (*path, name, "rules"))
         cleaners = [s.fingerprint for s in before if s.kind == "cleaner"]
-        read = [s.fingerprint for r in step.reads for s in before if s.name == r.partition(".")[0]]
-        for reads in step.reads:
-            if not any(s.name == reads.partition(".")[0] for s in before):
-                raise self.error(f"{name} reads {reads}, so that step must stand before it", (*path, name))
+        reads = tuple(found for r in step.reads if (found := resolved(r, before)))
+        read = [s.fingerprint for r in reads for s in before if s.name == r.partition(".")[0]]
+        for needed in reads:
+            if not any(s.name == needed.partition(".")[0] for s in before):
+                raise self.error(f"{name} reads {needed}, so that step must stand before it", (*path, name))
         known = entry.plugin.options()  # a file counts by its content, which versions() tells
         measured = {
             k: v
@@ -242,7 +243,7 @@ class RecipeFile:
             rules=rules,
             signals=signals,
             fills=dict(step.documents),
-            reads=tuple(step.reads),
+            reads=reads,
             rule_options=rule_options,
             group=dedup.group if dedup else None,
             bands=dedup.band_keys if dedup else None,
@@ -268,6 +269,14 @@ class RecipeFile:
         if match is None or not 0 <= float(match[1]) <= float(match[2]) <= 1:
             raise self.error(f"{expect!r}: write the share dropped as `expect: {{drop: 0.02..0.4}}`", path)
         return float(match[1]), float(match[2])
+
+
+def resolved(reads: str, before: list[StepSpec]) -> str | None:
+    """The signal that a step reads: of `documents.language`, that of the last earlier step that fills it."""
+    owner, _, column = reads.partition(".")
+    if owner != "documents":
+        return reads
+    return next((f"{s.name}.{s.fills[column]}" for s in reversed(before) if column in s.fills), None)
 
 
 def expand_variables(value: Any) -> Any:

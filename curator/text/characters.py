@@ -20,6 +20,7 @@ WORD = 8  # UTS #18 \w: letter, mark, number, connector punctuation, or a joiner
 DIGIT = 16  # decimal digit of any script
 PUNCTUATION = 32  # becomes a space in normalised text
 LINE_END = 64  # str.splitlines
+UNSPACED = 128  # of a script that puts no space between words
 HIGHEST = 0x110000
 
 # Code points, hexadecimal. The first set is punctuation in general and the control characters, the second
@@ -36,6 +37,15 @@ _TERMINAL = (
     "11141-11143 111c5-111c6 111cd 111de-111df 11238-11239 1123b-1123c 112a9 1144b-1144c 115c2-115c3 "
     "115c9-115d7 11641-11642 1173c-1173e 11944 11946 11a42-11a43 11a9b-11a9c 11c41-11c42 11ef7-11ef8 "
     "11f43-11f44 16a6e-16a6f 16af5 16b37-16b38 16b44 16e98 1bc9f 1da88"
+)
+
+
+_ENDING_PUNCTUATION = "21 2e 3f 3002 ff01 ff0e ff1f"  # of the first set, those that end a sentence too
+# Thai, Lao, Tibetan, Myanmar, Khmer, New Tai Lue, Tai Tham, Balinese, Javanese, kana, bopomofo, Han
+_UNSPACED = (
+    "e01-e3a e40-e4e e81-ec6 edc-edf f40-fbc 1000-103f 1050-109f 1780-17d3 1980-19c9 1a20-1a7c 1b05-1b4b "
+    "3005-3007 3041-30ff 3105-312f 31a0-31bf 31f0-31ff 3400-4dbf 4e00-9fff a984-a9c0 a9e0-a9fe aa60-aa7f "
+    "f900-faff ff66-ff9f 20000-323af"
 )
 
 
@@ -65,5 +75,21 @@ def classes() -> NDArray[np.uint8]:
     table[_code_points(_PUNCTUATION)] |= PUNCTUATION
     table |= NON_SYMBOL
     table[_code_points(f"{_PUNCTUATION} {_TERMINAL}")] &= 0xFF ^ NON_SYMBOL
+    table[_code_points(_UNSPACED)] |= UNSPACED
     table.setflags(write=False)
     return table
+
+
+@cache
+def first_bytes(kind: int) -> NDArray[np.uint8]:
+    """1 for every byte that the UTF-8 of a character of this class begins with, uint8[256], read-only."""
+    table = np.zeros(256, np.uint8)
+    table[[chr(c).encode()[0] for c in np.flatnonzero(classes() & kind)]] = 1
+    table.setflags(write=False)
+    return table
+
+
+@cache
+def terminal_marks() -> str:
+    """The marks that end a sentence in any script; datatrove's TERMINAL_PUNCTUATION."""
+    return "".join(map(chr, _code_points(f"{_TERMINAL} {_ENDING_PUNCTUATION}")))

@@ -1,6 +1,6 @@
 """The words of a batch of texts, by the tokenizer's name.
 
-`whitespace`, `unicode` and `normalized` are one pass of a kernel and know nothing beforehand. `spacy-en`
+`whitespace`, `unicode`, `unspaced` and `normalized` are one pass of a kernel and know nothing beforehand. `spacy-en`
 learns: a chunk (what stands between two runs of white space) is tokenized once and remembered in a table,
 over the newest generation that earlier runs left in `cache`. Warm 50-70 MB/s; cold 10 MB/s over the first
 24 MB of the benchmark corpus and 13 over all 251, as new chunks become rare. Rejected: tokenizing whole texts
@@ -38,6 +38,8 @@ class Chunks:
                 return split(*buffers(texts))
             case "unicode":
                 return split(*buffers(texts), marks_apart=True)
+            case "unspaced":
+                return split(*buffers(texts), marks_apart=True, letters_apart=True)
             case "normalized":
                 return split(*normalize(texts))
             case _:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from curator.text.table import Overlay, Table
 
-FORMAT = "curator words 1"
+FORMAT = "curator words 2"
 HEADER = 1024
 ALIGNED = 64
 

@@ -21,9 +21,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from curator.text.characters import SPACE, classes
+from curator.text.characters import SPACE, classes, first_bytes
 from curator.text.words import Bytes, Offsets, Words, decode
-from curator.text.xxh3 import U, read64, xxh3
+from curator.text.xxh3 import U, read32, read64, xxh3
 
 LONGEST = 128  # bytes of a chunk that is remembered
 ODD = U(0x9E3779B97F4A7C15)
@@ -64,18 +64,19 @@ class Table(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def _second_hash(data: Bytes, at: int, size: int) -> np.uint64:
-    h = U(size) * ODD
-    i, stop = U(at), U(at) + U(size)
-    while i + U(8) <= stop:
-        h = (h ^ read64(data, i)) * ODD
-        h ^= h >> U(32)
-        i += U(8)
-    while i < stop:
-        h = (h ^ U(data[i])) * ODD
-        h ^= h >> U(32)
-        i += U(1)
-    return h
+def _second_hash(data: Bytes, at: np.uint64, size: np.uint64) -> np.uint64:
+    h, stop = size * ODD, at + size
+    if size < U(4):
+        h = (h ^ U(data[at]) ^ U(data[at + (size >> U(1))]) << U(8) ^ U(data[stop - U(1)]) << U(16)) * ODD
+    elif size < U(8):
+        h = (h ^ read32(data, at) ^ read32(data, stop - U(4)) << U(32)) * ODD
+    else:
+        while at + U(8) < stop:
+            h = (h ^ read64(data, at)) * ODD
+            h ^= h >> U(32)
+            at += U(8)
+        h = (h ^ read64(data, stop - U(8))) * ODD  # may overlap what was read before
+    return h ^ h >> U(32)
 
 
 @njit(nogil=True, cache=True)
@@ -114,6 +115,7 @@ def _look_up(
     data: Bytes,
     offsets: Offsets,
     table: Bytes,
+    spaces: Bytes,
     base_index: Index,
     base_keys: Keys,
     index: Index,
@@ -139,20 +141,18 @@ def _look_up(
             doc_offsets[d] = n
         start, stop = at, offsets[d + 1]
         while at <= stop:
-            kind, width = np.uint8(SPACE), 1
-            if at < stop:
-                c, width = decode(data, at)
-                kind = table[c]
-            at += width
-            if kind & SPACE:
-                size = at - width - start
+            # byte by byte: those of a longer character go on in a chunk, but for the few that are white space
+            while at < stop and not (spaces[data[at]] and table[decode(data, at)[0]] & SPACE):
+                at += 1
+            size = at - start
+            if size > 0:
                 if size > LONGEST:
                     long[n_long, 0], long[n_long, 1] = start, start + size
                     n_long += 1
                     entries[n] = -n_long
                     n += 1
-                elif size > 0:
-                    one, two = xxh3(data, U(start), U(size)), _second_hash(data, start, size)
+                else:
+                    one, two = xxh3(data, U(start), U(size)), _second_hash(data, U(start), U(size))
                     entry = base_index[_slot(base_index, base_keys, one, two)]
                     if entry < 0:
                         slot = _slot(index, keys, one, two)
@@ -168,7 +168,8 @@ def _look_up(
                         entry = index[slot] + len(base_keys)
                     entries[n] = entry
                     n += 1
-                start = at
+            at += decode(data, at)[1] if at < stop else 1
+            start = at
     doc_offsets[len(offsets) - 1] = n
     state[:] = np.array([len(offsets) - 1, 0, n, n_keys, n_new, n_long])
     return True
@@ -313,6 +314,7 @@ class Overlay:
                 data,
                 offsets,
                 classes(),
+                first_bytes(SPACE),
                 self.base.slots,
                 self.base.keys,
                 self._index,

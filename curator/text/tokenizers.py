@@ -3,6 +3,8 @@
 - `whitespace`: what `str.split()` gives.
 - `unicode`: runs of word characters (UTS #18 \\w: letters, marks, numbers, connector punctuation, joiners);
   every other character but white space is a word of its own.
+- `unspaced`: as `unicode`, and a letter of a script that is written without spaces (Han, kana, Thai, …) is a
+  word of its own.
 - `normalized`: the whitespace words of the normalised text (`curator.text.normal`).
 - `spacy-en`: spaCy's `blank("en")`, as datatrove uses it.
 
@@ -16,8 +18,9 @@ from importlib import metadata
 
 from curator.errors import UsageError
 
-OURS = {"whitespace": 1, "unicode": 1, "normalized": 1}
+OURS = {"whitespace": 1, "unicode": 1, "unspaced": 1, "normalized": 1}
 KNOWN = (*OURS, "spacy-en")
+WITHOUT_SPACES = frozenset({"unspaced"})  #: which find words in scripts that put no spaces between them
 
 
 def tokenizer_version(name: str) -> str:

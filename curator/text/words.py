@@ -1,7 +1,8 @@
 """The words of many texts as flat arrays, found by one pass over UTF-8 bytes.
 
 Algorithm: decode, look the character's class up, and end a word at white space (or, for `marks_apart`, also
-wherever two neighbours are not both word characters); hash the word's bytes. Linear, 130-200 MB/s a core.
+wherever two neighbours are not both word characters, or, for `letters_apart`, belong to a script without
+spaces between words); hash the word's bytes. Linear, 130-200 MB/s a core.
 Rejected: str.split (66 MB/s, and a Python object a word), and Arrow's or Polars' splitting (strings again,
 then a pass for each measure).
 """
@@ -18,7 +19,7 @@ import xxhash
 from numba import njit
 from numpy.typing import NDArray
 
-from curator.text.characters import ALPHA, NON_SYMBOL, SPACE, WORD, classes
+from curator.text.characters import ALPHA, NON_SYMBOL, SPACE, UNSPACED, WORD, classes
 from curator.text.xxh3 import xxh3
 
 #: the stop words of the Gopher rules; a word's flags hold its place in this list, from 1, times STOP_WORD
@@ -92,6 +93,7 @@ def _split(
     table: Bytes,
     stops: NDArray[np.uint64],
     marks_apart: bool,
+    alone: int,
     doc_offsets: Offsets,
     hashes: NDArray[np.uint64],
     lengths: NDArray[np.uint32],
@@ -109,7 +111,9 @@ def _split(
                 kind = table[c]
             else:
                 kind, width = np.uint8(SPACE), 1
-            if characters and (kind & SPACE or (marks_apart and not kind & before & WORD)):
+            if characters and (
+                kind & SPACE or (marks_apart and (not kind & before & WORD or (kind | before) & alone))
+            ):
                 size = at - start
                 h = xxh3(data, np.uint64(start), np.uint64(size))
                 stop_word = 0
@@ -133,13 +137,26 @@ def _split(
     return n
 
 
-def split(data: Bytes, offsets: Offsets, *, marks_apart: bool = False) -> Words:
-    """The words between white space; `marks_apart`: runs of word characters, any other character alone."""
+def split(data: Bytes, offsets: Offsets, *, marks_apart: bool = False, letters_apart: bool = False) -> Words:
+    """The words between white space; `marks_apart`: runs of word characters, any other character alone;
+    `letters_apart`: so is a letter of a script that is written without spaces.
+    """
     n_bytes = int(offsets[-1] - offsets[0])
     most = n_bytes if marks_apart else (n_bytes + len(offsets)) // 2 + 1  # only what is written takes memory
     doc_offsets = np.empty(len(offsets), np.int64)
     hashes, lengths, flags = np.empty(most, np.uint64), np.empty(most, np.uint32), np.empty(most, np.uint8)
-    n = _split(data, offsets, classes(), stop_hashes(), marks_apart, doc_offsets, hashes, lengths, flags)
+    n = _split(
+        data,
+        offsets,
+        classes(),
+        stop_hashes(),
+        marks_apart,
+        UNSPACED * letters_apart,
+        doc_offsets,
+        hashes,
+        lengths,
+        flags,
+    )
     return Words(doc_offsets, hashes[:n], lengths[:n], flags[:n])
 
 

@@ -39,7 +39,7 @@ FLIP_16_LOW, FLIP_16_HIGH = _secret(24) ^ _secret(32), _secret(40) ^ _secret(48)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _read32(data: np.ndarray, at: np.uint64) -> np.uint64:
+def read32(data: np.ndarray, at: np.uint64) -> np.uint64:
     return (
         U(data[at]) | U(data[at + U(1)]) << U(8) | U(data[at + U(2)]) << U(16) | U(data[at + U(3)]) << U(24)
     )
@@ -47,7 +47,7 @@ def _read32(data: np.ndarray, at: np.uint64) -> np.uint64:
 
 @njit(nogil=True, cache=True)
 def read64(data: np.ndarray, at: np.uint64) -> np.uint64:
-    return _read32(data, at) | _read32(data, at + U(4)) << U(32)
+    return read32(data, at) | read32(data, at + U(4)) << U(32)
 
 
 @njit(nogil=True, cache=True)
@@ -138,7 +138,7 @@ def xxh3(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
         low, high = read64(data, at) ^ FLIP_16_LOW, read64(data, at + n - U(8)) ^ FLIP_16_HIGH
         return _avalanche(n + _swap(low) + high + _fold(low, high))
     if n >= U(4):
-        h = (_read32(data, at + n - U(4)) | _read32(data, at) << U(32)) ^ FLIP_8
+        h = (read32(data, at + n - U(4)) | read32(data, at) << U(32)) ^ FLIP_8
         h ^= (h << U(49) | h >> U(15)) ^ (h << U(24) | h >> U(40))
         h *= RRMXMX
         h = (h ^ (h >> U(35)) + n) * RRMXMX

@@ -12,9 +12,12 @@ from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from curator.documents import Documents
+from curator.text.scripts import without_spaces
+from curator.text.words import buffers
 from curator_plugins.filters.gopher_quality import GopherQuality
 
 DATA = Path(os.environ.get("CURATOR_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -145,6 +148,9 @@ def as_published(text: str) -> str | None:
 
 def test_as_published() -> None:
     texts = [text for text, _ in GOLDEN] + HARD + list(real_texts())
+    unspaced = without_spaces(*buffers(pa.array(texts, pa.large_string())))
+    texts = [text for text, without in zip(texts, unspaced, strict=True) if not without]
+    assert len(texts) > len(unspaced) / 2
     assert reasons(texts, GopherQuality()) == [as_published(text) for text in texts]
 
 
@@ -156,6 +162,29 @@ def test_undefined_is_null_and_only_short_doc_drops_it() -> None:
         assert reasons([""], GopherQuality(as_in=as_in)) == ["gopher_short_doc"]
         off = GopherQuality(as_in=as_in, min_words=None, min_stop_words=None)
         assert reasons([""], off) == [None]
+
+
+def test_without_spaces_between_words_measures_of_words_are_null() -> None:
+    """They come back with a tokenizer that finds words there; lines are measured all the same."""
+    (row,) = measured(["- 日本語の文章です。"], GopherQuality()).to_dicts()
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "bullet_line_ratio": 1.0,
+        "end_ellipsis_line_ratio": 0.0,
+    }
+    assert reasons(["日本語の文章です。"], GopherQuality()) == [None]
+    assert measured(["日本語の文章です。"], GopherQuality(words="unspaced"))["n_words"].to_list() == [9]
+
+
+def test_stop_words_by_language() -> None:
+    """English without a step that tells languages; else each language's list, NULL where there is none."""
+    text = "the cat and der Hund und das Haus"
+    docs = Documents(pl.DataFrame({"text": [text] * 5}))
+    labels = pl.DataFrame({"language": ["en", "de", "fr", None, "und"]})
+    step = GopherQuality(stop_word_lists={"de": ["der", "die", "das", "und"]})
+    assert step.reads == ("documents.language",)
+    assert GopherQuality(as_in="datatrove").reads == ()
+    assert step.measure(docs)["stop_words"].to_list() == [2] * 5
+    assert step.measure(docs.with_signals("documents", labels))["stop_words"].to_list() == [2, 3, None, 2, None]
 
 
 def test_null_switches_each_rule_off() -> None:

@@ -18,12 +18,14 @@ from curator.text import Chunks, tokenizer_version
 from curator.text.characters import (
     _PUNCTUATION,
     _TERMINAL,
+    _UNSPACED,
     ALPHA,
     DIGIT,
     LINE_END,
     NON_SYMBOL,
     PUNCTUATION,
     SPACE,
+    UNSPACED,
     WORD,
     _code_points,
     classes,
@@ -35,6 +37,7 @@ from curator.text.xxh3 import U, xxh3
 
 SPACES = [chr(c) for c in range(0x3001) if chr(c).isspace()]
 SYMBOLS = set(map(chr, _code_points(f"{_PUNCTUATION} {_TERMINAL}")))
+LETTERS = set(map(chr, _code_points(_UNSPACED)))
 MARKS = set(map(chr, _code_points(_PUNCTUATION)))
 PIECES = [
     *SPACES,
@@ -153,6 +156,7 @@ def test_character_classes_are_python_s() -> None:
             | DIGIT * c.isdecimal()
             | PUNCTUATION * (c in MARKS)
             | LINE_END * (c.splitlines() == [""])
+            | UNSPACED * (c in LETTERS)
         )
         assert bits == expected, hex(ord(c))
 
@@ -182,7 +186,7 @@ def test_slices_and_nulls_of_arrow_arrays() -> None:
 
 def test_versions_name_what_decides() -> None:
     assert tokenizer_version("whitespace") == f"whitespace 1, Unicode {unicodedata.unidata_version}"
-    with pytest.raises(UsageError, match=r"'nltk'.* whitespace, unicode, normalized, spacy-en"):
+    with pytest.raises(UsageError, match=r"'nltk'.* whitespace, unicode, unspaced, normalized, spacy-en"):
         tokenizer_version("nltk")
     with pytest.raises(UsageError, match="no word tokenizer"):
         Chunks().words(arrow(["a"]), "nltk")
