@@ -7,7 +7,6 @@ so each step sees the text at its own place, as in a fresh run.
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -300,8 +299,7 @@ class Worker:
                 )
                 docs = docs.with_signals(spec.name, complete)
                 if spec.fills:
-                    filled = complete.select(**{column: pl.col(name) for column, name in spec.fills.items()})
-                    docs = docs.with_signals("documents", filled)
+                    docs = docs.with_signals("documents", complete.select(**spec.fills))
         left.append(docs.frame.select("doc_id", "text"))
         final = pl.concat(left).rename({"text": "final"})
         if write_final:
@@ -389,15 +387,3 @@ def _quarantine_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
 def words_folder(corpus: str | Path) -> Path:
     """Where the word tables are kept between runs; a cache, safe to delete."""
     return Path(corpus) / "cache" / "words"
-
-
-def threads_of_a_worker() -> dict[str, str]:
-    """Environment of a worker: one thread each, for every library that would take more."""
-    names = (
-        "POLARS_MAX_THREADS",
-        "OMP_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "ARROW_IO_THREADS",
-    )
-    return {name: "1" for name in names if name not in os.environ}

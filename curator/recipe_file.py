@@ -136,7 +136,11 @@ class RecipeFile:
                     value = expand_variables(value)
                 checked[name] = checked_value(known.get(name), value, entry.kind != "source", name)
                 if name in known and known[name].is_file and value is not None:
-                    checked[name] = self.file_option(checked[name])
+                    given_files = checked[name]
+                    if isinstance(given_files, list):
+                        checked[name] = [self.file_option(file) for file in given_files]
+                    else:
+                        checked[name] = self.file_option(given_files)
             except UsageError as error:
                 raise self.error(str(error), (*path, entry.name, name)) from None
         for option in known.values():

@@ -113,13 +113,23 @@ def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None,
         return None, f"{type(error).__name__}: {error} (at {where.filename}:{where.lineno})", False
 
 
-def _start(make: Callable[[Any], Callable[[Any], Any]], argument: Any) -> _Worker:
-    from curator.pipeline import threads_of_a_worker
+def _one_thread_each() -> dict[str, str]:
+    """Environment of a worker: one thread each, for every library that would take more."""
+    names = (
+        "POLARS_MAX_THREADS",
+        "OMP_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "ARROW_IO_THREADS",
+    )
+    return {name: "1" for name in names if name not in os.environ}
 
+
+def _start(make: Callable[[Any], Callable[[Any], Any]], argument: Any) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     before = dict(os.environ)
-    os.environ.update(threads_of_a_worker())
+    os.environ.update(_one_thread_each())
     try:
         process = context.Process(target=_work, args=(theirs, make, argument), daemon=True)
         process.start()

@@ -15,15 +15,29 @@ from curator.testing import check_contract, check_row_wise
 
 #: plugin -> the options to check it with, besides its defaults
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "gopher_quality": [{}, {"as_in": "datatrove"}],
+    "gopher_quality": [{}, {"as_in": "datatrove"}, {"as_in": "dolma"}],
+    "gopher_repetition": [{}, {"as_in": "datatrove"}, {"as_in": "dolma"}],
+    "fineweb_quality": [{}, {"as_in": "datatrove"}],
+    "c4": [{}, {"as_in": "datatrove"}, {"as_in": "dolma"}],
     "language": [{}, {"backend": "langdetect"}],
     "exact": [{}, {"on": "normalized"}],
     "minhash": [{}, {"ngram": 2, "bands": 3, "rows": 2, "words": "unicode"}],
     "signal": [{"drop": "documents.n_words < $least", "least": 3}],
+    "regex": [{"pattern": "[aA] ?"}, {"pattern": r"(?m)^\W+$", "max_matches": 2}],
+    "bad_words": [{}, {"default_language": "zh"}],
+    "length": [{"words": "unicode"}],  # with tokens: tests/plugins/test_length.py
+    "normalize_whitespace": [{}, {"keep_indentation": True, "max_blank_lines": 0}],
+    "symbol_lines": [{}, {"replace_char": "¶"}],
+    "url": [],
+    "perplexity": [],
     "domain": [],  # needs a model: tests/plugins/test_domain.py trains one and checks the contract with it
 }
 NEEDS = {"datatrove": "spacy"}
-ELSEWHERE = {"domain": "it needs a model: tests/plugins/test_domain.py trains one and checks it"}
+ELSEWHERE = {
+    "domain": "it needs a model: tests/plugins/test_domain.py trains one and checks it",
+    "perplexity": "it needs a model: tests/plugins/test_perplexity.py has one and checks it",
+    "url": "it needs lists: tests/plugins/test_url.py has some and checks it",
+}
 STEPS = {e.name: e for e in Plugins().all() if e.kind in STEP_KINDS and e.origin.startswith("corpus-curator")}
 CASES = [(name, options) for name in STEPS for options in OPTIONS.get(name, [{}])]
 

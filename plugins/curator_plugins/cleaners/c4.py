@@ -61,16 +61,16 @@ class C4(Cleaner):
     naughty_word: Annotated[bool, "dolma: documents must not hold a naughty word"] = True
     javascript_document: Annotated[bool, 'dolma: documents must not hold "javascript"'] = True
 
-    def signals(self) -> dict[str, Any]:  # type: ignore[override]  # a mapping, or a method
+    def signals(self) -> dict[str, Any]:
         if self.as_in == "dolma":
-            counts = ("line_count", "lines_with_no_ending_punctuation", "lines_with_too_few_words")
+            counted = ("line_count", "lines_with_no_ending_punctuation", "lines_with_too_few_words")
             marks = ("has_naughty_word", "has_javascript", "has_lorem_ipsum", "has_curly_brace")
-            return dict.fromkeys(counts, int) | dict.fromkeys(marks, bool)
+            return dict.fromkeys(counted, int) | dict.fromkeys(marks, bool)
         removed = (f"lines_{name}" for name in REMOVED)
         counts = ("lines", *removed, "citations", "sentences", "lorem_ipsum_line", "curly_bracket_line")
         return dict.fromkeys(counts, int)
 
-    def rules(self) -> dict[str, str]:  # type: ignore[override]
+    def rules(self) -> dict[str, str]:
         if self.as_in == "dolma":
             return {
                 "has_naughty_word": "has_naughty_word AND $naughty_word",

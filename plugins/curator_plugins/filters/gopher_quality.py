@@ -59,7 +59,7 @@ class GopherQuality(Filter):
     min_alpha_ratio: float | None = 0.8
     min_stop_words: int | None = 2
 
-    def signals(self) -> dict[str, Any]:  # type: ignore[override]  # a mapping, or a method
+    def signals(self) -> dict[str, Any]:
         dolma = self.as_in == "dolma"
         symbols = ("symbol_ratio",) if dolma else ("hash_ratio", "ellipsis_ratio")
         return {
@@ -73,7 +73,7 @@ class GopherQuality(Filter):
             "stop_words": int,
         }
 
-    def rules(self) -> dict[str, str]:  # type: ignore[override]
+    def rules(self) -> dict[str, str]:
         """In the order in which datatrove looks, which makes the first its reason."""
         counted = "n_non_symbol_words" if self.as_in == "datatrove" else "n_words"
         length = "median_word_length" if self.as_in == "dolma" else "mean_word_length"

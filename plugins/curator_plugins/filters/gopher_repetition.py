@@ -76,10 +76,10 @@ class GopherRepetition(Filter):
         *(f"duplicated_{n}_n_grams" for n in DUPLICATED),
     )
 
-    def signals(self) -> dict[str, Any]:  # type: ignore[override]  # a mapping, or a method
+    def signals(self) -> dict[str, Any]:
         return {"n_chars": int} | dict.fromkeys(self.measured, float)
 
-    def rules(self) -> dict[str, str]:  # type: ignore[override]
+    def rules(self) -> dict[str, str]:
         """In the order in which datatrove looks, which makes the first its reason."""
         empty = {"empty": "n_chars = 0"} if self.as_in == "datatrove" else {}
         return empty | {name: f"{name} > $max_{name}" for name in self.measured}
