@@ -64,7 +64,9 @@ def _type_name(kind: Any) -> str:
         return " | ".join(map(repr, inner))
     if origin in (typing.Union, types.UnionType):
         return " | ".join("None" if k is type(None) else _type_name(k) for k in inner)
-    return kind.__name__ if isinstance(kind, type) and not inner else str(kind).replace("typing.", "")
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(_type_name(k) for k in inner)}]"
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
 
 
 class _RuleOption:

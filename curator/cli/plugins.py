@@ -35,20 +35,8 @@ def plugins(
     if json:
         return as_json({"plugins": described, "broken": found.broken})
     if name is None:
-        table(
-            "",
-            ("plugin", "kind", "origin", "options", ""),
-            [
-                (
-                    d["name"],
-                    d["kind"],
-                    d["origin"],
-                    "\n".join(_option(o) for o in d["options"] if not o["common"]),
-                    d["doc"],
-                )
-                for d in described
-            ],
-        )
+        table("", ("plugin", "kind", "what it does, options"), [_listed(d) for d in described])
+        console().print("\nnext: `curator plugins NAME` says all of one", markup=False)
     else:
         for entry, d in zip(entries, described, strict=True):
             out = console()
@@ -88,6 +76,9 @@ def _described(entry: Any) -> dict[str, Any]:
     }
 
 
-def _option(option: dict[str, Any]) -> str:
-    declared = f"{option['name']}: {option['type']}"
-    return declared if option["default"] == "required" else f"{declared} = {option['default']}"
+def _listed(plugin: dict[str, Any]) -> tuple[str, str, str]:
+    """A plugin's row: its name, kind, and beside what it does its own options and where it is from."""
+    options = ", ".join(o["name"] for o in plugin["options"] if not o["common"])
+    origin = "" if plugin["origin"].startswith("corpus-curator ") else f"from {plugin['origin']}"
+    told = filter(None, (plugin["doc"], origin, f"({options})" if options else ""))
+    return plugin["name"], plugin["kind"], "\n".join(told)

@@ -235,7 +235,7 @@ def _duplicated(
         else:
             found += ends[i + n] - ends[max(i, beyond)]
             beyond = i + n
-    return found
+    return int(found)
 
 
 @njit(nogil=True, cache=True)

@@ -41,7 +41,7 @@ def test_an_entry_names_its_origin_options_and_doc(tmp_path: Path) -> None:
     ]
     own = Plugins().step("gopher_quality")
     assert own.origin.startswith("corpus-curator ")
-    assert (own.ref, own.version) == ("entry_point:filter.gopher_quality", "1")
+    assert (own.ref, own.version) == ("entry_point:filter.gopher_quality", "2")
 
 
 def test_one_name_from_two_files_names_both(tmp_path: Path) -> None:
