@@ -189,7 +189,7 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
                 con.execute(f"CREATE TABLE s{i} (doc_id UBIGINT, {columns_sql})")
                 joins += f" LEFT JOIN s{i} USING (doc_id)"
         for i, step in enumerate(recipe.steps):
-            checks = dict(step.rules)
+            checks = {**step.rules, **{sql: sql for sql in step.notes.values()}}
             if step.kind == "dedup":
                 checks |= _dedup_expressions(step)
             for name, sql in checks.items():

@@ -77,21 +77,21 @@ class _Clock:
         self.tally.seconds[self.name] += time.process_time() - self.start
 
 
-def make_worker(argument: tuple[str, str]) -> Worker:
-    """What an engine calls once in each worker: (recipe as JSON, corpus folder) -> the task function."""
-    return Worker(Recipe.from_json(argument[0]), argument[1])
+def make_worker(argument: tuple[str, str, int]) -> Worker:
+    """What an engine calls once in each worker: (recipe as JSON, corpus folder, bytes) -> the task function."""
+    return Worker(Recipe.from_json(argument[0]), *argument[1:])
 
 
 class Worker:
-    """The recipe's plugins, built once in this process."""
+    """The recipe's plugins, built once in this process; its word tables take `word_memory` bytes at most."""
 
-    def __init__(self, recipe: Recipe, corpus: str) -> None:
+    def __init__(self, recipe: Recipe, corpus: str, word_memory: int) -> None:
         from curator.text import Chunks
 
         self.recipe = recipe
         self.corpus = corpus
         self.plugins = Plugins(recipe.plugins)
-        self.chunks = Chunks(words_folder(corpus))
+        self.chunks = Chunks(words_folder(corpus), word_memory)
         self.final = final_table(recipe)
         self._runners: dict[int, StepRunner] = {}
         self._gates: dict[int, str] = {}

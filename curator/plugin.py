@@ -152,6 +152,8 @@ class Step(Plugin):
 
     signals: ClassVar[Any] = {}
     rules: ClassVar[Any] = {}
+    #: what the summary of a run says, and SQL over the step's own signals that counts the documents it is said of
+    notes: ClassVar[Mapping[str, str]] = {}
     #: earlier signals that `measure` reads, as ("language.language", …); "documents.language" is whatever
     #: earlier step fills that column, and null where none does
     reads: ClassVar[Sequence[str]] = ()

@@ -53,6 +53,7 @@ class StepSpec(Used):
     rules: Mapping[str, str] = field(default_factory=dict)
     signals: Mapping[str, str] = field(default_factory=dict)
     fills: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     rule_options: tuple[str, ...] = ()
     group: str | None = None

@@ -247,6 +247,7 @@ class RecipeFile:
             rules=rules,
             signals=signals,
             fills=dict(step.documents),
+            notes=dict(step.notes),
             reads=reads,
             rule_options=rule_options,
             group=dedup.group if dedup else None,

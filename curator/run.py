@@ -31,6 +31,7 @@ from curator.summary import Funnel, check_guards, funnel
 from curator_catalog import Catalog, CatalogBusy, CatalogError, commits, decisions
 
 COMMIT_EVERY = 1.0
+WORD_MEMORY = 256 << 20
 
 
 class Progress(Protocol):
@@ -77,10 +78,15 @@ def run(
     sample: float | None = None,
     limit: int | None = None,
     prune: bool = False,
+    word_memory: int = WORD_MEMORY,
 ) -> Report:
-    """Do everything that is missing of a recipe. Raises CuratorError; GuardError before decisions change."""
+    """Do everything that is missing of a recipe. Raises CuratorError; GuardError before decisions change.
+
+    `word_memory`: bytes that the word tables of a worker, and the one kept for the next run, may take.
+    """
     started = time.monotonic()
-    coordinator = _Coordinator(recipe, engine, progress or Quiet(), Path(corpus or recipe.corpus))
+    folder = Path(corpus or recipe.corpus)
+    coordinator = _Coordinator(recipe, engine, progress or Quiet(), folder, word_memory)
     parts = current_parts(recipe, _sources_read(coordinator.catalog))
     try:
         with coordinator.catalog.alone():
@@ -106,8 +112,11 @@ def _sources_read(catalog: Catalog) -> set[str]:
 
 
 class _Coordinator:
-    def __init__(self, recipe: Recipe, engine: Engine, progress: Progress, folder: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, engine: Engine, progress: Progress, folder: Path, word_memory: int
+    ) -> None:
         self.recipe = recipe
+        self.word_memory = word_memory
         self.engine = engine
         self.progress = progress
         self.catalog = Catalog(folder)
@@ -166,7 +175,7 @@ class _Coordinator:
         if not tasks:
             return
         self.progress.stage(title, sum(t.size for t in tasks))
-        argument = (self.recipe.to_json(), str(self.folder))
+        argument = (self.recipe.to_json(), str(self.folder), self.word_memory)
         failed: list[tuple[ReadTask | MeasureTask, str]] = []
         for outcome in self.engine.map(make_worker, argument, tasks):
             if outcome is not None and outcome.error is not None:
@@ -213,7 +222,7 @@ class _Coordinator:
         if learned:
             from curator.text import merge
 
-            merge(words_folder(self.folder), learned)
+            merge(words_folder(self.folder), learned, self.word_memory)
             for path in learned:
                 path.unlink(missing_ok=True)
 

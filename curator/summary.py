@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from curator_catalog.decisions import DecisionPlan, outcome, passes
+from curator_catalog.decisions import DecisionPlan, count_notes, outcome, passes
 from curator_catalog.views import quoted
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Funnel:
-    """Documents and characters through the steps."""
+    """Documents and characters through the steps; `notes` is what steps have to say, and of how many documents."""
 
     documents: int
     chars: int
@@ -34,6 +34,7 @@ class Funnel:
     pending: int
     kept_chars: int
     by_source: dict[str, tuple[int, int]] = field(default_factory=dict)
+    notes: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -43,6 +44,7 @@ class Funnel:
             "kept": self.kept,
             "pending": self.pending,
             "dropped": dropped,
+            "notes": [{"step": s, "note": text, "documents": n} for (s, text), n in self.notes.items()],
         }
 
 
@@ -95,7 +97,8 @@ def funnel(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Funnel:
             "JOIN catalog.store.documents d ON d.doc_id = r.doc_id GROUP BY d.source ORDER BY d.source"
         ).fetchall()
     }
-    return Funnel(total, chars, tuple(stages), kept, pending, kept_chars, by_source)
+    notes = count_notes(con, plan)
+    return Funnel(total, chars, tuple(stages), kept, pending, kept_chars, by_source, notes)
 
 
 def check_guards(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> str | None:

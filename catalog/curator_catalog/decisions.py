@@ -53,7 +53,10 @@ class Copies:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """One step: its table of measures (None if it measures nothing), rules, and how it finds copies."""
+    """One step: its table of measures (None if it measures nothing), rules, and how it finds copies.
+
+    `notes` are messages, each with SQL over the same aliases as rules that counts the documents it is said of.
+    """
 
     name: str
     kind: str
@@ -64,6 +67,7 @@ class StepPlan:
     rules: tuple[Rule, ...] = ()
     copies: Copies | None = None
     expect: tuple[float, float] | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reasons(self) -> list[str]:
@@ -234,6 +238,18 @@ def passes(plan: DecisionPlan, step: int) -> str:
         if mask:
             tests.append(f"fails_{w} & {mask}::UBIGINT = 0")
     return " AND ".join(tests) or "true"
+
+
+def count_notes(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> dict[tuple[str, str], int]:
+    """(step, message) -> of how many documents that were measured it is true; those of none are left out."""
+    found: dict[tuple[str, str], int] = {}
+    for i, step in enumerate(plan.steps):
+        if step.notes and step.table:
+            counts = ", ".join(f"count(*) FILTER ({sql})" for sql in step.notes.values())
+            measured = f"{_joined(plan, {f's{i}'})} WHERE s{i}.doc_id IS NOT NULL AND {plan.in_recipe}"
+            row = con.execute(f"SELECT {counts} FROM {measured}").fetchall()[0]
+            found |= {(step.name, message): n for message, n in zip(step.notes, row, strict=True) if n}
+    return found
 
 
 def _mark(con: duckdb.DuckDBPyConnection, bit: int, hits: str) -> None:

@@ -32,6 +32,9 @@ def run(
     ),
     prune: bool = typer.Option(False, help="Take out the documents of files that vanished."),
     plugin: list[Path] = typer.Option([], help="A .py file with plugins, beside the recipe's own."),
+    word_memory: str = typer.Option(
+        "256MiB", help="Memory for the word table of each worker; less is slower, the results are the same."
+    ),
     corpus: Path = typer.Option(None, "--corpus", "-c", help="The corpus folder, instead of the recipe's."),
     unredacted: bool = typer.Option(False, help="Show sampled text as it is."),
     json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -57,7 +60,7 @@ def run(
     if limit is not None and sample is not None:
         raise UsageError("--limit and --sample exclude each other; give one")
     loaded = recipes.load(str(recipe), extra_plugins=tuple(str(p) for p in plugin))
-    fraction = _fraction(sample)
+    fraction, memory = _fraction(sample), _bytes(word_memory)
 
     from curator import run as runs
     from curator.engines.local import InlineEngine, LocalEngine
@@ -75,6 +78,7 @@ def run(
             sample=fraction,
             limit=limit,
             prune=prune,
+            word_memory=memory,
         )
     if json:
         as_json(
@@ -111,6 +115,17 @@ def _fraction(sample: str | None) -> float | None:
     return value
 
 
+def _bytes(size: str) -> int:
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    from curator.errors import UsageError
+
+    try:
+        return TypeAdapter(ByteSize).validate_python(size)
+    except ValidationError:
+        raise UsageError(f"--word-memory {size!r}: give a size, as 64MiB or 1GB") from None
+
+
 def _scratch(folder: Path) -> Path:
     """A fresh corpus beside the real one, for trying out."""
     import shutil
@@ -145,6 +160,8 @@ def _print(report: Report) -> None:
         rows.append(("pending", count(funnel.pending), "", share(funnel.pending, funnel.documents), ""))
     right = ("documents", "dropped", "share", "characters")
     table("", ("step", "documents", "dropped", "share", "characters"), rows, right=right)
+    for (step, note), documents in funnel.notes.items():
+        console().print(f"{step}: {count(documents)} documents are {note}", soft_wrap=True, markup=False)
     read = report.counts.get("documents", 0)
     cpu = sum(report.seconds.values())
     rate = f", {report.counts['bytes'] / 1e6 / cpu:.1f} MB/s of text per CPU second" if cpu and read else ""

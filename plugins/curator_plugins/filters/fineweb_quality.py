@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from curator import Filter, hookimpl
-from curator_plugins.filters.ratios import ratio
+from curator_plugins.filters.ratios import NO_SPACES, ratio
 
 if TYPE_CHECKING:
     from curator.documents import Documents
@@ -59,6 +59,10 @@ class FinewebQuality(Filter):
         "char_dup_ratio": "char_dup_ratio > $max_char_dup_ratio",
         "list_ratio": "list_ratio > $max_list_ratio",
     }
+
+    @property
+    def notes(self) -> dict[str, str]:  # type: ignore[override]
+        return {NO_SPACES: "list_ratio IS NULL AND n_lines > 0"} if self.as_in == "paper" else {}
 
     @property
     def tokenizer(self) -> str:

@@ -14,7 +14,7 @@ import polars as pl
 import xxhash
 
 from curator import Filter, hookimpl
-from curator_plugins.filters.ratios import ratio
+from curator_plugins.filters.ratios import NO_SPACES, ratio
 
 if TYPE_CHECKING:
     from curator.documents import Documents
@@ -94,6 +94,17 @@ class GopherQuality(Filter):
             "gopher_too_many_end_ellipsis": "end_ellipsis_line_ratio > $max_end_ellipsis_lines",
             "gopher_below_alpha_threshold": "alpha_word_ratio < $min_alpha_ratio",
             "gopher_enough_stop_words": "stop_words < $min_stop_words",
+        }
+
+    @property
+    def notes(self) -> dict[str, str]:  # type: ignore[override]
+        if self.as_in != "paper":
+            return {}
+        return {
+            NO_SPACES: "n_words IS NULL",
+            "in a language without a list of stop words (stop_word_lists takes one): that rule drops nothing there": (
+                "stop_words IS NULL AND n_words IS NOT NULL"
+            ),
         }
 
     @property

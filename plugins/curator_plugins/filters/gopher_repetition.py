@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from curator import Filter, hookimpl
-from curator_plugins.filters.ratios import ratio
+from curator_plugins.filters.ratios import NO_SPACES, ratio
 
 if TYPE_CHECKING:
     from curator.documents import Documents
@@ -83,6 +83,10 @@ class GopherRepetition(Filter):
         """In the order in which datatrove looks, which makes the first its reason."""
         empty = {"empty": "n_chars = 0"} if self.as_in == "datatrove" else {}
         return empty | {name: f"{name} > $max_{name}" for name in self.measured}
+
+    @property
+    def notes(self) -> dict[str, str]:  # type: ignore[override]
+        return {NO_SPACES: "top_2_gram IS NULL AND n_chars > 0"} if self.as_in == "paper" else {}
 
     @property
     def tokenizer(self) -> str:

@@ -1,4 +1,4 @@
-"""Ratios as the filters store them."""
+"""Ratios as the filters store them, and what they say where words are undefined."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+
+#: what a summary says of documents whose words a tokenizer cannot tell
+NO_SPACES = "written without spaces between words: rules over words drop nothing there (words: unspaced finds some)"
 
 
 def ratio(part: Any, whole: Any) -> pl.Series:
