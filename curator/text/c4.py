@@ -88,7 +88,7 @@ def _citation(data: Bytes, at: int, stop: int, table: Bytes) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _phrases(low: Bytes, stop: int, anchors: Bytes) -> tuple[bool, bool, bool]:
+def phrases(low: Bytes, stop: int, anchors: Bytes) -> tuple[bool, bool, bool]:
     """Whether `low[:stop]`, in lower case, holds "lorem ipsum", "javascript", or a phrase of policies."""
     lorem = javascript = policy = False
     for i in range(stop):
@@ -115,7 +115,7 @@ def _phrases(low: Bytes, stop: int, anchors: Bytes) -> tuple[bool, bool, bool]:
 
 
 @njit(nogil=True, cache=True)
-def _lower(data: Bytes, start: int, stop: int, low: Bytes) -> int:
+def lower(data: Bytes, start: int, stop: int, low: Bytes) -> int:
     """Write `data[start:stop]` in lower case, as far as a phrase could match it; returns the bytes written."""
     n = 0
     i = start
@@ -230,8 +230,8 @@ def _lines(
             if asked >> FEW_WORDS & 1 and words < min_words:
                 found[1 + FEW_WORDS, d] += 1
                 continue
-            lowered = _lower(out, first, to, low)
-            lorem, javascript, policy = _phrases(low, lowered, anchors)
+            lowered = lower(out, first, to, low)
+            lorem, javascript, policy = phrases(low, lowered, anchors)
             if lorem and found[7, d] < 0:
                 found[7, d] = line
             if javascript and asked >> JAVASCRIPT_LINE & 1:

@@ -7,7 +7,9 @@ loops over lines, which tokenize every line again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -136,40 +138,35 @@ class C4(Cleaner):
         }
 
     def _as_dolma(self, docs: Documents) -> tuple[Documents, Mapping[str, Any]]:
-        lower = docs.text.str.to_lowercase()
-        frame = pl.DataFrame({"line": docs.text.str.split("\n"), "lower": lower.str.split("\n")})
-        lines = frame.with_row_index("doc").explode("line", "lower")
-        # Python's white space, which is more than the Unicode property: U+001C to U+001F
-        stripped = pl.col("lower").str.strip_chars(_WHITE_SPACE)
-        lines = lines.with_columns(
-            mark=stripped.str.contains(r'[.?!"]\z'), words=stripped.str.count_matches(f"[^{_WHITE_SPACE}]+")
-        ).with_columns(few=pl.col("words") < 3)
-        counted = lines.group_by("doc", maintain_order=True).agg(
-            line_count=pl.len(),
-            lines_with_no_ending_punctuation=(~pl.col("mark")).sum(),
-            lines_with_too_few_words=pl.col("few").sum(),
-            text=pl.col("line").filter(pl.col("mark") & ~pl.col("few")).str.join("\n"),
+        import pyarrow as pa
+
+        from curator.text import dolma
+        from curator.text.words import buffers
+
+        words, phrases = _naughty()
+        found = dolma.c4(*buffers(docs.arrow_text), words)
+        kept, lower = (
+            pa.LargeStringArray.from_buffers(len(docs), pa.py_buffer(offsets), pa.py_buffer(data))
+            for data, offsets in (found.kept, found.lower)
         )
-        return docs.with_text(counted["text"]), {
-            **{name: counted[name] for name in counted.columns[1:4]},
-            "has_naughty_word": self._naughty(docs, lower),
-            "has_javascript": lower.str.contains("javascript", literal=True),
-            "has_lorem_ipsum": lower.str.contains("lorem ipsum", literal=True),
-            "has_curly_brace": lower.str.contains("{", literal=True),
+        has_phrase = pl.Series("", pl.from_arrow(lower)).str.contains(phrases)
+        return docs.with_arrow_text(kept), {
+            "line_count": found.lines,
+            "lines_with_no_ending_punctuation": found.without_mark,
+            "lines_with_too_few_words": found.few_words,
+            "has_naughty_word": pl.Series(found.naughty_words > 0) | has_phrase,
+            "has_javascript": pl.Series(found.javascript > 0),
+            "has_lorem_ipsum": pl.Series(found.lorem_ipsum > 0),
+            "has_curly_brace": pl.Series(found.curly_braces > 0),
         }
 
-    def _naughty(self, docs: Documents, lower: pl.Series) -> pl.Series:
-        import xxhash
 
-        listed = (files("curator_plugins") / "lists" / "ldnoobw" / "en").read_text(encoding="utf-8").splitlines()
-        hashes = [xxhash.xxh3_64_intdigest(word.encode()) for word in listed if " " not in word]
-        words = docs.with_text(lower).words("whitespace")
-        hits = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.isin(words.hashes, np.array(hashes, np.uint64)))])
-        found = pl.Series(hits[words.doc_offsets[1:]] > hits[words.doc_offsets[:-1]])
-        return found | lower.str.contains_any([phrase for phrase in listed if " " in phrase])
-
-
-_WHITE_SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())
+@cache
+def _naughty() -> tuple[tuple[str, ...], str]:
+    """LDNOOBW's English words, and a regex that finds its phrases (four times as fast as `contains_any`)."""
+    listed = (files("curator_plugins") / "lists" / "ldnoobw" / "en").read_text(encoding="utf-8").splitlines()
+    phrases = "|".join(re.escape(entry) for entry in listed if " " in entry)
+    return tuple(word for word in listed if " " not in word), phrases
 
 
 def _cited(lines: Lines) -> pa.LargeStringArray:
