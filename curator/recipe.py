@@ -190,8 +190,10 @@ def load(path: str, *, extra_plugins: tuple[str, ...] = ()) -> Recipe:
 def _parsed(value: str, what: str) -> Any:
     import yaml
 
+    from curator import yamlfile
+
     try:
-        return yaml.safe_load(value)
+        return yamlfile.value(value)
     except yaml.YAMLError:
         raise UsageError(f"{what} = {value!r}: not a value as in a recipe") from None
 

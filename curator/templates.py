@@ -1,5 +1,12 @@
 """What `curator init` writes."""
 
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from curator.errors import UsageError
+
 RECIPE = """\
 # A recipe: what to read, what to measure, what to drop. Run it with: curator run recipe.yaml
 name: my-corpus                     # names the decisions; several recipes may live over one corpus
@@ -31,3 +38,18 @@ class ShortLines(Filter):
 def register_filters(register):
     register(ShortLines)
 '''
+
+
+def published(name: str) -> str:
+    """The text of a recipe in examples/recipes, which a wheel holds as curator/recipes.
+
+    Raises UsageError for a name that is none of them.
+    """
+    from curator.registry import suggest
+
+    installed = files("curator") / "recipes"
+    folder = installed if installed.is_dir() else Path(__file__).parents[1] / "examples" / "recipes"
+    known = sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml"))
+    if name not in known:
+        raise UsageError(f"--recipe {name!r}: there are {', '.join(known)}{suggest(name, known)}")
+    return (folder / f"{name}.yaml").read_text(encoding="utf-8")

@@ -12,7 +12,17 @@ Path = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    pass
+    """YAML 1.2's truths: only true and false are, so that `on:` is a key and `no` is Norwegian."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, regex) for tag, regex in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def value(text: str) -> Any:
+    """One value as it would stand in a file. Raises yaml.YAMLError."""
+    return yaml.load(text, _Loader)
 
 
 def load(text: str, file: str) -> tuple[Any, dict[Path, int]]:

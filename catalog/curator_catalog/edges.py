@@ -34,7 +34,7 @@ NEIGHBOURS = 8
 DDL = """
 CREATE TABLE edge_groups (edge_set VARCHAR, doc_id UBIGINT, group_key UBIGINT);
 CREATE TABLE edges (edge_set VARCHAR, a UBIGINT, b UBIGINT, similarity FLOAT, truncated BOOLEAN);
-CREATE TABLE truncated_buckets (edge_set VARCHAR, band UTINYINT, bucket BIGINT, group_key UBIGINT);
+CREATE TABLE truncated_buckets (edge_set VARCHAR, band USMALLINT, bucket BIGINT, group_key UBIGINT);
 """
 
 
@@ -111,7 +111,7 @@ def _shared(band: int) -> str:
     """The buckets of one band that more than one group is in."""
     return f"""
         WITH one AS (SELECT xor(bands[{band}], salt) AS bucket, group_key FROM banded)
-        SELECT {band}::UTINYINT AS band, bucket, group_key FROM one
+        SELECT {band}::USMALLINT AS band, bucket, group_key FROM one
         SEMI JOIN (SELECT bucket FROM one GROUP BY bucket HAVING count(*) > 1) many USING (bucket)"""
 
 

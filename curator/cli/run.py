@@ -248,21 +248,26 @@ def _suggest(report: Report, recipe: Recipe, path: Path) -> None:
 
 def init(
     folder: Path = typer.Argument(Path("."), help="Where to write."),
+    recipe: str = typer.Option(
+        None, help="A published recipe instead: c4, dclm, fineweb, fineweb2, gopher or refinedweb."
+    ),
 ) -> None:
-    """Write a commented recipe and a sample plugin to start from.
+    """Write a commented recipe to start from: a small one with a sample plugin, or a published one.
 
-    Example: curator init my-corpus
+    Example: curator init my-corpus --recipe fineweb
     """
     from curator.errors import UsageError
-    from curator.templates import RECIPE, SHORT_LINES
+    from curator.templates import RECIPE, SHORT_LINES, published
 
-    for name, content in (("recipe.yaml", RECIPE), ("short_lines.py", SHORT_LINES)):
-        target = folder / name
-        if target.exists():
-            raise UsageError(f"{target} exists already; name another folder, or remove it")
+    written = {"recipe.yaml": RECIPE, "short_lines.py": SHORT_LINES}
+    if recipe is not None:
+        written = {f"{recipe}.yaml": published(recipe)}
+    for name in written:
+        if (folder / name).exists():
+            raise UsageError(f"{folder / name} exists already; name another folder, or remove it")
+    for name, content in written.items():
         folder.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")
-    console().print(
-        f"wrote {folder / 'recipe.yaml'} and {folder / 'short_lines.py'}; next: curator run {folder / 'recipe.yaml'}",
-        soft_wrap=True,
-    )
+        (folder / name).write_text(content, encoding="utf-8")
+    names = " and ".join(str(folder / name) for name in written)
+    first = folder / next(iter(written))
+    console().print(f"wrote {names}; name your files under sources, then: curator run {first}", soft_wrap=True)

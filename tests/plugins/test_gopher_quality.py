@@ -183,6 +183,10 @@ def test_stop_words_by_language() -> None:
     step = GopherQuality(stop_word_lists={"de": ["der", "die", "das", "und"]})
     assert step.reads == ("documents.language",)
     assert GopherQuality(as_in="datatrove").reads == ()
+    as_fineweb_2 = GopherQuality(as_in="datatrove", words="unspaced", stop_word_lists={"de": ["der", "und"]})
+    assert as_fineweb_2.reads == ("documents.language",)
+    labelled = docs.with_signals("documents", labels)
+    assert as_fineweb_2.measure(labelled)["stop_words"].to_list() == [2, 2, None, 2, None]
     assert step.measure(docs)["stop_words"].to_list() == [2] * 5
     assert step.measure(docs.with_signals("documents", labels))["stop_words"].to_list() == [2, 3, None, 2, None]
 

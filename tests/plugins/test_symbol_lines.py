@@ -31,6 +31,13 @@ def test_lines_of_symbols(text: str, replace_char: str, wanted: str, removed: in
     assert measure(SymbolLines, text, replace_char=replace_char).rows() == [(removed, wanted)]
 
 
+def test_other_symbols() -> None:
+    """FineWeb-2's: what is left of tables becomes blank lines."""
+    datatrove_s = datatrove("formatters.symbol_lines_remover", "SymbolLinesFormatter", ["|"], "\n")
+    text = "a\n| |\n||\n---\nb | c\n|"
+    assert measure(SymbolLines, text, symbols="|", replace_char="\n")["text"].to_list() == [datatrove_s.format(text)]
+
+
 @functools.cache
 def reference(replace_char: str) -> Any:
     return datatrove("formatters.symbol_lines_remover", "SymbolLinesFormatter", replace_char=replace_char)

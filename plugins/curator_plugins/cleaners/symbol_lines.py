@@ -26,18 +26,19 @@ class SymbolLines(Cleaner):
 
     Exactly datatrove's SymbolLinesFormatter with its PUNCTUATION_SET: lines are those of `str.splitlines`, so
     every line end becomes "\\n" and the last one goes, also in texts without such lines. Lines of white space
-    alone stay. Where `replace_char` is given, each run of symbol lines becomes one line of it.
+    alone stay. `symbols` are others than its, as "|" for what is left of tables. Where `replace_char` is given, each run of symbol lines becomes one line of it.
     """
 
     version = 1
     signals: ClassVar[Any] = {"lines_removed": int}
 
+    symbols: Annotated[str | None, "the symbols; datatrove's PUNCTUATION_SET unless given"] = None
     replace_char: Annotated[str, "stands in the place of each run of symbol lines; empty: nothing does"] = ""
 
     def setup(self) -> None:
         from curator.text.characters import NON_SYMBOL, classes
 
-        symbols = [chr(c) for c in np.flatnonzero(classes() & NON_SYMBOL == 0)]
+        symbols = self.symbols or "".join(map(chr, np.flatnonzero(classes() & NON_SYMBOL == 0)))
         any_symbol = "".join(re.escape(c) for c in symbols)
         visible = "".join(re.escape(c) for c in symbols if c not in WHITESPACE)
         self._symbols = rf"^[{any_symbol} ]*[{visible}][{any_symbol} ]*$"

@@ -32,7 +32,8 @@ class GopherQuality(Filter):
     `as_in: datatrove` gives datatrove's decisions and reasons exactly: words are spaCy's, where punctuation
     marks are words of their own; the limits on number and length of words look only at words with a character
     that is no punctuation, all other ratios are to all words. So a text has more words there, a shorter mean,
-    and a lower share of words with a letter; "the," is a stop word there, not between white space.
+    and a lower share of words with a letter; "the," is a stop word there, not between white space. Languages
+    play no part, unless there are `stop_word_lists`, as FineWeb-2 has them.
 
     `as_in: dolma` measures as dolma's tagger gopher_v2 does: words stand between white space, the median of
     their lengths counts, "#" and "…" are counted as words that hold one, `stop_words` with every occurrence, and
@@ -47,7 +48,7 @@ class GopherQuality(Filter):
 
     as_in: Literal["paper", "datatrove", "dolma"] = "paper"
     words: Annotated[str | None, "word tokenizer; that of the reference unless given"] = None
-    stop_word_lists: Annotated[dict[str, list[str]], "paper: stop words of other languages, by ISO code"] = {}
+    stop_word_lists: Annotated[dict[str, list[str]], "stop words of other languages, by ISO code"] = {}
     min_words: int | None = 50
     max_words: int | None = 100_000
     min_mean_word_length: float | None = 3.0
@@ -98,10 +99,10 @@ class GopherQuality(Filter):
 
     @property
     def notes(self) -> dict[str, str]:  # type: ignore[override]
-        if self.as_in != "paper":
+        no_spaces = {NO_SPACES: "n_words IS NULL"} if self.as_in == "paper" else {}
+        if not self.reads:
             return {}
-        return {
-            NO_SPACES: "n_words IS NULL",
+        return no_spaces | {
             "in a language without a list of stop words (stop_word_lists takes one): that rule drops nothing there": (
                 "stop_words IS NULL AND n_words IS NOT NULL"
             ),
@@ -109,7 +110,8 @@ class GopherQuality(Filter):
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("documents.language",) if self.as_in == "paper" else ()
+        by_language = self.as_in == "paper" or (self.as_in == "datatrove" and self.stop_word_lists)
+        return ("documents.language",) if by_language else ()
 
     @property
     def tokenizer(self) -> str:
@@ -142,8 +144,9 @@ class GopherQuality(Filter):
             "alpha_word_ratio": ratio(total.alpha_words, total.words),
             "stop_words": pl.Series(total.stop_words),
         }
-        if self.as_in == "paper":
+        if self.reads:
             by_words["stop_words"] = self._stop_words(docs, by_words["stop_words"])
+        if self.as_in == "paper":
             by_words = self._in_words(docs, by_words)
         return by_words | {
             "bullet_line_ratio": ratio(line.bullet_lines, line.lines),
