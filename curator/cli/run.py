@@ -161,7 +161,8 @@ def _print(report: Report) -> None:
     right = ("documents", "dropped", "share", "characters")
     table("", ("step", "documents", "dropped", "share", "characters"), rows, right=right)
     for (step, note), documents in funnel.notes.items():
-        console().print(f"{step}: {count(documents)} documents are {note}", soft_wrap=True, markup=False)
+        said = "1 document is" if documents == 1 else f"{count(documents)} documents are"
+        console().print(f"{step}: {said} {note}", soft_wrap=True, markup=False)
     read = report.counts.get("documents", 0)
     cpu = sum(report.seconds.values())
     rate = f", {report.counts['bytes'] / 1e6 / cpu:.1f} MB/s of text per CPU second" if cpu and read else ""
