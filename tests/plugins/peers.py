@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import strategies as st
 
@@ -21,7 +22,9 @@ DATA = Path(os.environ.get("CURATOR_TEST_DATA", Path(__file__).parents[3] / "sha
 
 @functools.cache
 def real_texts(of_bench: int = 400, of_each: int = 15) -> list[str]:
-    """Texts of the benchmark corpus and of each file of the development corpus; skips where they are not."""
+    """Texts of the benchmark corpus and of each file of the development corpus, about 400 languages; skips where they
+    are not.
+    """
     found = []
     for path, n in [
         (DATA / "bench.jsonl.gz", of_bench),
@@ -30,6 +33,11 @@ def real_texts(of_bench: int = 400, of_each: int = 15) -> list[str]:
         if path.exists():
             with gzip.open(path) as file:
                 found += [json.loads(line).get("text") for line in islice(file, n)]
+    found += [path.read_text(encoding="utf-8")[:800] for path in sorted(DATA.glob("dev/multilingual-udhr/*.txt"))]
+    for path in DATA.glob("dev/multilingual-man/*.parquet"):
+        pages = pl.read_parquet(path)
+        column = next(name for name in ("text", "content", "page") if name in pages.columns)
+        found += pages[column].str.head(2000).to_list()[::20]
     texts = [text for text in found if isinstance(text, str)]
     if not texts:
         pytest.skip(f"no texts under {DATA}; set CURATOR_TEST_DATA to a folder with bench.jsonl.gz or dev/")

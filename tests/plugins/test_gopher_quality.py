@@ -3,11 +3,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,9 +14,8 @@ from curator.documents import Documents
 from curator.text.scripts import without_spaces
 from curator.text.words import buffers
 from curator_plugins.filters.gopher_quality import GopherQuality
+from tests.plugins.peers import real_texts
 
-DATA = Path(os.environ.get("CURATOR_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-N_REAL = 400
 STOP_WORDS = {"the", "be", "to", "of", "and", "that", "have", "with"}
 
 LINE = "Sentence number 0 talks of topic0 with word0 and item0, plus thing0 to note0 that matter0."
@@ -91,20 +85,6 @@ def by_datatrove(texts: list[str]) -> list[str | None]:
     return [None if answer is True else answer[1] for answer in answers]
 
 
-def real_texts() -> Iterator[str]:
-    bench = DATA / "bench.jsonl.gz"
-    if bench.exists():
-        with gzip.open(bench) as file:
-            for _ in range(N_REAL):
-                yield json.loads(next(file))["text"]
-    for path in sorted(DATA.glob("dev/*/*.jsonl.gz")):
-        with gzip.open(path) as file:
-            for line, _ in zip(file, range(30), strict=False):
-                text = json.loads(line).get("text")
-                if isinstance(text, str):
-                    yield text
-
-
 @pytest.mark.parametrize(("text", "reason"), GOLDEN)
 def test_golden_cases(text: str, reason: str | None) -> None:
     assert reasons([text], GopherQuality(as_in="datatrove")) == [reason]
@@ -116,9 +96,7 @@ def test_as_datatrove_on_hard_texts() -> None:
 
 
 def test_as_datatrove_on_real_texts() -> None:
-    texts = list(real_texts())
-    if not texts:
-        pytest.skip(f"no texts under {DATA}; set CURATOR_TEST_DATA to a folder with bench.jsonl.gz or dev/")
+    texts = real_texts()
     ours = reasons(texts, GopherQuality(as_in="datatrove"))
     assert ours == by_datatrove(texts)
     assert len(set(ours)) > 3
@@ -147,7 +125,7 @@ def as_published(text: str) -> str | None:
 
 
 def test_as_published() -> None:
-    texts = [text for text, _ in GOLDEN] + HARD + list(real_texts())
+    texts = [text for text, _ in GOLDEN] + HARD + real_texts()
     unspaced = without_spaces(*buffers(pa.array(texts, pa.large_string())))
     texts = [text for text, without in zip(texts, unspaced, strict=True) if not without]
     assert len(texts) > len(unspaced) / 2
