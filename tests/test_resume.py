@@ -236,8 +236,8 @@ def test_one_more_filter_measures_only_itself(tmp_path: Path, recipe: Callable[[
     assert files_of(tmp_path / "corpus") == files
     corpus = Corpus.existing(tmp_path / "corpus")
     seconds = corpus.sql("SELECT seconds FROM runs WHERE run_id = ?", [report.run_id]).rows()[0][0]
-    # fix_unicode, the cleaner before it, is replayed: the text of its place is not stored
-    assert set(json.loads(seconds)) == {"read", "write", "fix_unicode", "gopher_quality"}
+    # what it needs is done again: the cleaner before it, whose text is not stored, and the language that it reads
+    assert set(json.loads(seconds)) == {"read", "write", "fix_unicode", "language", "gopher_quality"}
     assert_whole(tmp_path / "corpus", undisturbed(path, tmp_path / "fresh"))
 
 

@@ -23,7 +23,7 @@ def kept(folder: Path) -> list[str]:
 
 def test_a_dry_run_says_and_writes_nothing(ran: Path) -> None:
     """Gains and losses by rule and source, with samples; the decisions stay."""
-    change = ["--set", "gopher_quality.min_words=90", "--set", "language.keep=[en, de]"]
+    change = ["--set", "gopher_quality.min_words=90", "--set", "language.keep=[en, fr]"]
     ended = call("decide", "small.yaml", "--dry-run", *change, "--json", folder=ran)
     assert (ended.code, ended.err) == (0, "")
     told = ended.json
