@@ -131,6 +131,11 @@ def test_a_new_column_while_a_run_goes_on(workshop: Workshop) -> None:
 # -- migrations
 
 
+def test_migrations_are_numbered_from_1() -> None:
+    numbers = [number for number, _ in catalog.migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def with_a_migration(monkeypatch: pytest.MonkeyPatch, sql: str) -> int:
     """Another migration behind the last one; its number."""
     known = catalog.migrations()
