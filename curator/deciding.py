@@ -7,7 +7,7 @@ import xxhash
 from curator.checking import filled, qualified
 from curator.plugin import PARAMETER
 from curator.recipe import Recipe, StepSpec
-from curator_catalog.decisions import Copies, DecisionPlan, Rule, StepPlan
+from curator_catalog.plans import Copies, DecisionPlan, Rule, StepPlan
 
 
 def final_table(recipe: Recipe) -> str:

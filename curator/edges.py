@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from curator_catalog import Catalog, decisions
+from curator_catalog import Catalog, copies
+from curator_catalog.plans import DecisionPlan
 
 
 @contextmanager
@@ -22,16 +23,16 @@ def scratch_files(folder: Path) -> Iterator[Path]:
         shutil.rmtree(files, ignore_errors=True)
 
 
-def derive_edges(catalog: Catalog, plan: decisions.DecisionPlan, note: Callable[[str], None]) -> None:
+def derive_edges(catalog: Catalog, plan: DecisionPlan, note: Callable[[str], None]) -> None:
     """Derive and store the edges that are missing or stale."""
     with scratch_files(catalog.folder) as files:
         with catalog.scratch(wait=600.0) as con:
-            found = decisions.derive_missing_edges(con, plan, catalog.folder)
+            found = copies.derive_missing_edges(con, plan, catalog.folder)
             if not found:
                 return
-            decisions.export_edges(con, files)
+            copies.export_edges(con, files)
         with catalog.write(wait=600.0) as con:
-            decisions.write_edges(con, plan, found, files)
+            copies.write_edges(con, plan, found, files)
     for name, summary in found.items():
         note(
             f"{name.partition('_')[0]}: {summary.edges:,} edges between {summary.groups:,} distinct signatures"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from curator.errors import UsageError
 from curator.pipeline import MeasureTask
 from curator.recipe import GATE, Recipe
-from curator_catalog.decisions import DecisionPlan, flag_rows, passes
+from curator_catalog.decisions import flag_rows
+from curator_catalog.plans import DecisionPlan, passes
 from curator_catalog.views import quoted
 
 if TYPE_CHECKING:

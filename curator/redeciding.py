@@ -13,6 +13,7 @@ from curator.recipe import Recipe
 from curator.run import versions
 from curator.summary import Flips, Funnel, check_guards, flips, funnel
 from curator_catalog import Catalog, CatalogError, decisions
+from curator_catalog.plans import DecisionPlan
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def decide(recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = 
     return result
 
 
-def _require_measures(catalog: Catalog, recipe: Recipe, plan: decisions.DecisionPlan) -> None:
+def _require_measures(catalog: Catalog, recipe: Recipe, plan: DecisionPlan) -> None:
     with catalog.read() as con:
         known = {name for (name,) in con.execute("SELECT table_name FROM store.measures").fetchall()}
     for step in recipe.steps:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from curator_catalog.decisions import DecisionPlan, count_notes, outcome, passes
+from curator_catalog.decisions import count_notes, outcome
+from curator_catalog.plans import DecisionPlan, passes
 from curator_catalog.views import quoted
 
 if TYPE_CHECKING:
