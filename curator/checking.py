@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,7 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
 
     extra = recipe.column_types
     gates = [i for i, s in enumerate(recipe.steps) if s.kind == "gate"]
+    waits = recipe.last_corpus_cleaner
     with duckdb.connect() as con:
         documents = {**DOCUMENT_TYPES, **extra}
         con.execute(f"CREATE TABLE d ({', '.join(f'{quoted(n)} {t}' for n, t in documents.items())})")
@@ -205,6 +207,13 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
                     if gates and i < gates[-1] and "f." in text:
                         raise UsageError(
                             "n_chars, n_words and text_hash are not known at the gate after this step"
+                        )
+                    if i < waits and (
+                        "f." in text or any(int(n) > i for n in re.findall(r"\bs(\d+)\.", text))
+                    ):
+                        raise UsageError(
+                            f"it asks for what is known only behind {recipe.steps[waits].name}, which removes what the "
+                            "documents that this step lets pass repeat"
                         )
                     described = f"DESCRIBE SELECT {text} AS rule, d.doc_id FROM {joins}"
                     kind = con.execute(f"SELECT column_type FROM ({described})").fetchall()[0][0]

@@ -6,7 +6,7 @@ import xxhash
 
 from curator.checking import filled, qualified
 from curator.plugin import PARAMETER
-from curator.recipe import Recipe, StepSpec
+from curator.recipe import LOOK, Recipe, StepSpec
 from curator_catalog.plans import Copies, DecisionPlan, Rule, StepPlan
 
 
@@ -46,8 +46,8 @@ def _step(recipe: Recipe, at: int, step: StepSpec) -> StepPlan:
         name=step.name,
         kind=step.kind,
         plugin=step.plugin,
-        table=step.table if step.measures else None,
-        signals=step.signals,
+        table=step.table if step.measures and step.kind != LOOK else None,
+        signals=step.signals if step.kind != LOOK else {},
         wide_signals=step.wide_signals,
         rules=tuple(rules),
         copies=_copies(recipe, at, step) if step.kind == "dedup" else None,

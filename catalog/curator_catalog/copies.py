@@ -24,7 +24,7 @@ def derive_missing_edges(
             continue
         if not found:
             con.execute(DDL)
-        source = wide_relation(con, folder, str(step.table), step.signals, "catalog.measures")
+        source = wide_relation(con, folder, str(step.table), step.signals, step.wide_signals, "catalog.measures")
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE measured AS SELECT m.doc_id, {step.copies.scope} AS scope, m.bands, m.signature "
             f"FROM {source} m JOIN {joined(plan, aliases(step.copies.scope, plan))} ON d.doc_id = m.doc_id"
@@ -91,7 +91,7 @@ def find_copies(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, at: int, fol
     if copies.group:
         cluster_equal(con, "population", "value")
     elif copies.min_similarity is not None:
-        measures = f"(SELECT doc_id, signature FROM {wide_relation(con, folder, step.table, step.signals, 'catalog.measures')})"
+        measures = f"(SELECT doc_id, signature FROM {wide_relation(con, folder, step.table, step.signals, step.wide_signals, 'catalog.measures')})"
         cluster_linked(
             con, "population", str(copies.edge_set), min_similarity=copies.min_similarity, measures=measures
         )
