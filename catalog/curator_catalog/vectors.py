@@ -39,6 +39,7 @@ SAMPLE = 1 << 17
 ITERATIONS = 20
 BLOCK = 2_048
 DIGITS = 4
+IN_BULK = 1 << 20
 
 Vectors8 = NDArray[np.int8]
 
@@ -63,19 +64,14 @@ def derive_vector_edges(
     con.execute("INSERT INTO edge_groups SELECT $edge_set, doc_id, group_key FROM grouped", name)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE grouped_vectors AS
-        SELECT scope, group_key, vector FROM {measures} m JOIN (
+        SELECT one.scope, one.group_key, m.vector FROM {measures} m JOIN (
             SELECT min(doc_id) AS doc_id, scope, group_key FROM grouped GROUP BY scope, group_key
         ) one ON one.doc_id = m.doc_id""")
     _place(con, vectors)
-    for keys, found in _clusters(con):
-        for a, b, similarity in _similar_pairs(found, vectors.store_above):
-            x, y = keys[a], keys[b]
-            columns = {"a": np.minimum(x, y), "b": np.maximum(x, y), "similarity": similarity}
-            con.register("similar_pairs", pa.table(columns))
-            con.execute(
-                "INSERT INTO edges SELECT $edge_set, a, b, similarity, false FROM similar_pairs", name
-            )
-            con.unregister("similar_pairs")
+    for pairs in _in_bulk(_similar(con, vectors.store_above)):
+        con.register("similar_pairs", pairs)
+        con.execute("INSERT INTO edges SELECT $edge_set, a, b, similarity, false FROM similar_pairs", name)
+        con.unregister("similar_pairs")
     summary = EdgeSummary(
         documents=number(con, "SELECT count(*) FROM grouped"),
         groups=number(con, "SELECT count(*) FROM grouped_vectors"),
@@ -112,6 +108,28 @@ def _place(con: duckdb.DuckDBPyConnection, vectors: Vectors) -> None:
         SELECT cluster, group_key, vector FROM numbered JOIN grouped_vectors USING (group_key)
         ORDER BY cluster, group_key""")
     con.execute("DROP TABLE labelled")
+
+
+def _similar(con: duckdb.DuckDBPyConnection, least: float) -> Iterator[pa.Table]:
+    """The similar pairs (a, b, similarity) of each cluster: group keys a < b."""
+    for keys, found in _clusters(con):
+        for a, b, similarity in _similar_pairs(found, least):
+            x, y = keys[a], keys[b]
+            yield pa.table({"a": np.minimum(x, y), "b": np.maximum(x, y), "similarity": similarity})
+
+
+def _in_bulk(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables: to insert each alone would take longer than to find it."""
+    some: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        some.append(table)
+        rows += len(table)
+        if rows >= IN_BULK:
+            yield pa.concat_tables(some)
+            some, rows = [], 0
+    if some:
+        yield pa.concat_tables(some)
 
 
 def _clusters(con: duckdb.DuckDBPyConnection) -> Iterator[tuple[NDArray[np.uint64], Vectors8]]:
@@ -186,7 +204,7 @@ class _Nearest:
 
 
 def _read(con: duckdb.DuckDBPyConnection, query: str, parameters: list[object]) -> pa.Table:
-    return con.execute(query, parameters).to_arrow_table()
+    return con.sql(query, params=parameters).to_arrow_table()
 
 
 def _matrix(vectors: pa.ChunkedArray) -> Vectors8:
