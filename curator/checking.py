@@ -128,7 +128,9 @@ def column(recipe: Recipe, at: int, parts: tuple[str, ...], extra: Mapping[str, 
         if other.name == owner:
             if i > at:
                 raise UsageError(f"{owner}.{name}: step {owner!r} stands later; move it before {step.name}")
-            if name not in other.signals or (other.wide and name in (other.bands, other.signature)):
+            if name not in other.signals or (
+                other.wide and name in (other.bands, other.signature, other.vectors)
+            ):
                 raise UsageError(f"step {owner!r} has no signal {name!r}{suggest(name, other.signals)}")
             return f"s{i}.{quoted(name)}"
     raise UsageError(

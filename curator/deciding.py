@@ -7,7 +7,7 @@ import xxhash
 from curator.checking import filled, qualified
 from curator.plugin import PARAMETER
 from curator.recipe import LOOK, Recipe, StepSpec
-from curator_catalog.plans import Copies, DecisionPlan, Rule, StepPlan
+from curator_catalog.plans import Copies, DecisionPlan, Rule, StepPlan, Vectors
 
 
 def final_table(recipe: Recipe) -> str:
@@ -70,12 +70,26 @@ def _copies(recipe: Recipe, at: int, step: StepSpec) -> Copies:
         order = "f.n_chars"
     else:
         order = qualified(recipe, at, keep, recipe.column_types)[0]
+    vectors = _vectors(step)
+    edge_set = f"{step.table}@{within or ''}" if step.bands or vectors else None
+    min_similarity = step.options.get("min_similarity")
+    if vectors:
+        edge_set = f"{edge_set}@{vectors.clusters or ''}@{vectors.seed}@{vectors.store_above}"
+        min_similarity = round(1 - step.options["eps"], 6)
     return Copies(
         group=step.group,
-        edge_set=f"{step.table}@{within or ''}" if step.bands else None,
+        edge_set=edge_set,
         within=within,
         scope=scope,
         order_by=order,
-        min_similarity=step.options.get("min_similarity"),
+        min_similarity=min_similarity,
         reelect=bool(step.options.get("reelect")),
+        vectors=vectors,
     )
+
+
+def _vectors(step: StepSpec) -> Vectors | None:
+    if step.vectors is None:
+        return None
+    given = {name: step.options[name] for name in ("clusters", "seed", "store_above") if name in step.options}
+    return Vectors(step.vectors, **given)

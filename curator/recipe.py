@@ -68,6 +68,7 @@ class StepSpec(Used):
     group: str | None = None
     bands: str | None = None
     signature: str | None = None
+    vectors: str | None = None
     wide_signals: tuple[str, ...] = ()
     awaits: bool = False
     behind: tuple[str, ...] = ()
@@ -204,7 +205,7 @@ class Recipe:
             value = checked_value(
                 entry.plugin.options().get(option_name),
                 _parsed(raw, f"--set {target}"),
-                True,
+                any(f"${option_name}" in sql for sql in step.rules.values()),
                 f"--set {target}",
             )
             changed = replace(step, options={**step.options, option_name: value})

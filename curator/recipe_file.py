@@ -146,6 +146,8 @@ class RecipeFile:
                         checked[name] = [self.file_option(file) for file in given_files]
                     else:
                         checked[name] = self.file_option(given_files)
+                elif name in known and known[name].is_folder:
+                    checked[name] = self.folder_option(checked[name])
             except UsageError as error:
                 raise self.error(str(error), (*path, entry.name, name)) from None
         for option in known.values():
@@ -160,6 +162,12 @@ class RecipeFile:
         if not path.is_file():
             raise UsageError(f"there is no file {value!r} in {self.base}")
         return str(path)
+
+    def folder_option(self, value: str) -> str:
+        """The folder's path, or the value as it is where there is no such folder."""
+        value = str(expand_variables(value))
+        path = Path(self.base) / value
+        return str(path) if path.is_dir() else value
 
     def source(self, raw: Any, path: yamlfile.Path) -> Used:
         name, given = self.only(raw, path)
@@ -207,9 +215,11 @@ class RecipeFile:
             rules = step.declared_rules()
             rule_options = (*step.rule_options(), *(o for o in options if o not in entry.plugin.options()))
             rule_options = tuple(dict.fromkeys(rule_options))
+            in_rules = Step.rule_options(step)
             for option, value in options.items():
-                if is_table(value) and option not in rule_options:
-                    what = f"{option} decides what is measured, so it cannot be a table over a column"
+                if is_table(value) and option in entry.plugin.options() and option not in in_rules:
+                    why = "is in no rule" if option in rule_options else "decides what is measured"
+                    what = f"{option} {why}, so it cannot be a table over a column"
                     raise self.error(what, (*path, name, option))
             signals = signal_types(step, label)
             versions = dict(step.versions())
@@ -228,7 +238,7 @@ class RecipeFile:
         measured = {
             k: v
             for k, v in options.items()
-            if k not in rule_options and not (k in known and known[k].is_file)
+            if k not in rule_options and not (k in known and (known[k].is_file or known[k].is_folder))
         }
         dedup = step if isinstance(step, Dedup) else None
         wide = tuple(signals) if dedup and dedup.wide else getattr(entry.plugin, "wide", ()) or ()
@@ -264,6 +274,7 @@ class RecipeFile:
             group=dedup.group if dedup else None,
             bands=dedup.band_keys if dedup else None,
             signature=dedup.signature if dedup else None,
+            vectors=dedup.vectors if dedup else None,
             wide_signals=wide,
             awaits=awaits,
             behind=tuple(s.table for s in before if s.awaits and s.kind == "cleaner"),

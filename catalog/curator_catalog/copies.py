@@ -10,6 +10,7 @@ import duckdb
 from curator_catalog.duplicates import cluster_equal, cluster_linked, elect
 from curator_catalog.edges import DDL, EdgeSummary, derive_edges
 from curator_catalog.plans import DecisionPlan, aliases, escaped, joined, mark, passes
+from curator_catalog.vectors import derive_vector_edges
 from curator_catalog.views import quoted, wide_relation
 
 
@@ -25,11 +26,17 @@ def derive_missing_edges(
         if not found:
             con.execute(DDL)
         source = wide_relation(con, folder, str(step.table), step.signals, step.wide_signals, "catalog.measures")
+        vectors = step.copies.vectors
+        columns = f"m.{quoted(vectors.signal)} AS vector" if vectors else "m.bands, m.signature"
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE measured AS SELECT m.doc_id, {step.copies.scope} AS scope, m.bands, m.signature "
+            f"CREATE OR REPLACE TEMP TABLE measured AS SELECT m.doc_id, {step.copies.scope} AS scope, {columns} "
             f"FROM {source} m JOIN {joined(plan, aliases(step.copies.scope, plan))} ON d.doc_id = m.doc_id"
         )
-        found[step.copies.edge_set] = derive_edges(con, "measured", step.copies.edge_set)
+        found[step.copies.edge_set] = (
+            derive_vector_edges(con, "measured", step.copies.edge_set, vectors)
+            if vectors
+            else derive_edges(con, "measured", step.copies.edge_set)
+        )
         con.execute("DROP TABLE measured")
         known.add(step.copies.edge_set)
     return found
@@ -90,13 +97,13 @@ def find_copies(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, at: int, fol
     )
     if copies.group:
         cluster_equal(con, "population", "value")
-    elif copies.min_similarity is not None:
+    elif copies.min_similarity is not None and copies.vectors is None:
         measures = f"(SELECT doc_id, signature FROM {wide_relation(con, folder, step.table, step.signals, step.wide_signals, 'catalog.measures')})"
         cluster_linked(
             con, "population", str(copies.edge_set), min_similarity=copies.min_similarity, measures=measures
         )
     else:
-        cluster_linked(con, "population", str(copies.edge_set))
+        cluster_linked(con, "population", str(copies.edge_set), min_similarity=copies.min_similarity)
     elect(
         con, "population", "survives DESC, preferred DESC NULLS LAST, source_rank, source_key, content_hash"
     )

@@ -67,12 +67,10 @@ def cluster_linked(
 ) -> int:
     """Clusters of documents that a path of edges connects, over documents of `population` only.
 
-    With `min_similarity`, over edges of at least that similarity; this needs `measures`, the relation
-    (doc_id, …, signature) that the edges were derived from. Result as `cluster_equal`; the scope is in
-    the edges.
+    With `min_similarity`, over edges of at least that similarity; where buckets are truncated this needs
+    `measures`, the relation (doc_id, …, signature) that the edges were derived from. Result as
+    `cluster_equal`; the scope is in the edges.
     """
-    if min_similarity is not None and measures is None:
-        raise ValueError("min_similarity needs the signatures: pass the relation they are in as measures")
     parameters = {"edge_set": edge_set}
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE present AS
@@ -94,8 +92,12 @@ def cluster_linked(
             FROM crowded"""
     else:
         _refuse_without_signatures(con, edge_set)
-        _similar_crowded(con, str(measures), min_similarity)
-        links += f" AND similarity >= {float(min_similarity)!r}::FLOAT UNION ALL FROM crowded_links"
+        links += f" AND similarity >= {float(min_similarity)!r}::FLOAT"
+        if number(con, "SELECT count(*) FROM crowded"):
+            if measures is None:
+                raise ValueError("min_similarity needs the signatures of truncated buckets: pass measures")
+            _similar_crowded(con, measures, min_similarity)
+            links += " UNION ALL FROM crowded_links"
     pairs = con.execute(
         f"""SELECT x.place AS a, y.place AS b FROM ({links}) e
         JOIN present x ON x.group_key = e.a JOIN present y ON y.group_key = e.b""",

@@ -29,8 +29,21 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Vectors:
+    """Which pairs of vectors are compared and stored as edges; see `curator_catalog.vectors`."""
+
+    signal: str
+    clusters: int | None = None
+    seed: int = 0
+    store_above: float = 0.8
+
+
+@dataclass(frozen=True)
 class Copies:
-    """How a dedup step finds and elects: `scope` and `order_by` are SQL over d, f, s0, s1, …"""
+    """How a dedup step finds and elects: `scope` and `order_by` are SQL over d, f, s0, s1, …
+
+    Edges come from bands, or, where `vectors` are given, from these.
+    """
 
     group: str | None
     edge_set: str | None
@@ -39,6 +52,7 @@ class Copies:
     order_by: str
     min_similarity: float | None = None
     reelect: bool = False
+    vectors: Vectors | None = None
 
 
 @dataclass(frozen=True)
