@@ -10,6 +10,15 @@ from curator.recipe import LOOK, Recipe, StepSpec
 from curator_catalog.plans import Copies, DecisionPlan, Rule, StepPlan, Vectors
 
 
+#: word of `keep:` -> the value whose largest is kept
+KEEPS = {
+    "first": "0",
+    "none": "0",
+    "longest": "f.n_chars",
+    "newest": "coalesce(d.published, d.retrieved)",
+}
+
+
 def final_table(recipe: Recipe) -> str:
     """Where n_chars, n_words, text_hash and the cleaned texts of a recipe's final text are stored."""
     return f"final_{recipe.text_version}"
@@ -64,12 +73,7 @@ def _copies(recipe: Recipe, at: int, step: StepSpec) -> Copies:
     if within:
         scope = f"coalesce(CAST({qualified(recipe, at, f'documents.{within}', recipe.column_types)[0]} AS VARCHAR), '')"
     keep = str(step.options.get("keep", "first"))
-    if keep == "first":
-        order = "0"
-    elif keep == "longest":
-        order = "f.n_chars"
-    else:
-        order = qualified(recipe, at, keep, recipe.column_types)[0]
+    order = KEEPS.get(keep) or qualified(recipe, at, keep, recipe.column_types)[0]
     vectors = _vectors(step)
     edge_set = f"{step.table}@{within or ''}" if step.bands or vectors else None
     min_similarity = step.options.get("min_similarity")
@@ -85,6 +89,10 @@ def _copies(recipe: Recipe, at: int, step: StepSpec) -> Copies:
         min_similarity=min_similarity,
         reelect=bool(step.options.get("reelect")),
         vectors=vectors,
+        sets=step.sets,
+        prefer=tuple(step.options.get("prefer") or ()),
+        copies="0" if keep == "none" else str(step.options.get("copies", 1)),
+        against=tuple(step.options.get("against") or ()),
     )
 
 

@@ -69,6 +69,7 @@ class StepSpec(Used):
     bands: str | None = None
     signature: str | None = None
     vectors: str | None = None
+    sets: str | None = None
     wide_signals: tuple[str, ...] = ()
     awaits: bool = False
     behind: tuple[str, ...] = ()

@@ -275,6 +275,7 @@ class RecipeFile:
             bands=dedup.band_keys if dedup else None,
             signature=dedup.signature if dedup else None,
             vectors=dedup.vectors if dedup else None,
+            sets=dedup.sets if dedup and dedup.sets in signals else None,
             wide_signals=wide,
             awaits=awaits,
             behind=tuple(s.table for s in before if s.awaits and s.kind == "cleaner"),
