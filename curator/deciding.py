@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import xxhash
 
-from curator.checking import filled, qualified
+from curator.checking import KEEPS, filled, qualified
 from curator.plugin import PARAMETER
 from curator.recipe import LOOK, Recipe, StepSpec
 from curator_catalog.plans import Copies, DecisionPlan, Rule, StepPlan, Vectors
-
-
-#: word of `keep:` -> the value whose largest is kept
-KEEPS = {
-    "first": "0",
-    "none": "0",
-    "longest": "f.n_chars",
-    "newest": "coalesce(d.published, d.retrieved)",
-}
 
 
 def final_table(recipe: Recipe) -> str:

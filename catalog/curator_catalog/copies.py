@@ -25,10 +25,16 @@ def derive_missing_edges(
             continue
         if not found:
             con.execute(DDL)
-        source = wide_relation(con, folder, str(step.table), step.signals, step.wide_signals, "catalog.measures")
+        source = wide_relation(
+            con, folder, str(step.table), step.signals, step.wide_signals, "catalog.measures"
+        )
         vectors = step.copies.vectors
         sets = step.copies.sets
-        columns = f"m.{quoted(vectors.signal)} AS vector" if vectors else f"m.bands, m.{sets or 'signature'} AS signature"
+        columns = (
+            f"m.{quoted(vectors.signal)} AS vector"
+            if vectors
+            else f"m.bands, m.{sets or 'signature'} AS signature"
+        )
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE measured AS SELECT m.doc_id, {step.copies.scope} AS scope, {columns} "
             f"FROM {source} m JOIN {joined(plan, aliases(step.copies.scope, plan))} ON d.doc_id = m.doc_id"

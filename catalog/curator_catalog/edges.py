@@ -50,11 +50,13 @@ class EdgeSummary:
     truncated_buckets: int
 
 
-def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -> EdgeSummary:
+def derive_edges(
+    con: duckdb.DuckDBPyConnection, measures: str, edge_set: str, *, exact: bool = False
+) -> EdgeSummary:
     """Replace the rows of `edge_set` by what `measures` says.
 
     `measures` names a relation (doc_id, scope, bands BIGINT[], signature BLOB); rows without bands are in
-    no group. Runs inside the caller's transaction, if there is one.
+    no group. `exact`: `signature` is a sorted set, and similarities are true ones. Runs inside the caller's transaction, if there is one.
     """
     name = {"edge_set": edge_set}
     for table in ("edge_groups", "edges", "truncated_buckets"):
@@ -88,7 +90,7 @@ def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -
         CREATE OR REPLACE TEMP TABLE linked AS
         SELECT a, b, bool_and(truncated) AS truncated FROM links GROUP BY a, b""")
     con.execute("DROP TABLE links")
-    with similarities(con):
+    with similarities(con, exact=exact):
         con.execute(
             "INSERT INTO edges SELECT $edge_set, a, b, similarity, truncated FROM "
             f"({with_similarity('FROM linked', 'banded', measures)})",
@@ -156,9 +158,17 @@ def _function(
         con.remove_function(name)
 
 
-def similarities(con: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
-    """The SQL function `signature_similarity(BLOB, BLOB) -> FLOAT`, NULL where either is NULL."""
-    return _function(con, "signature_similarity", _similarity, ["BLOB", "BLOB"], "FLOAT")
+def similarities(con: duckdb.DuckDBPyConnection, *, exact: bool = False) -> AbstractContextManager[None]:
+    """The SQL function `signature_similarity(BLOB, BLOB) -> FLOAT`, NULL where either is NULL.
+
+    `exact`: of sorted sets instead of signatures.
+    """
+    compare = _similarity
+    if exact:
+        from curator_catalog.jaccard import jaccard  # imports numba
+
+        compare = jaccard
+    return _function(con, "signature_similarity", compare, ["BLOB", "BLOB"], "FLOAT")
 
 
 def _group_key(salts: pa.ChunkedArray, bands: pa.ChunkedArray) -> pa.Array:

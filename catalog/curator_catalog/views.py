@@ -183,9 +183,7 @@ def _signal_views(con: duckdb.DuckDBPyConnection, folder: Path, chosen: dict[str
         table = step["table"]
         wide = list(step["signals"]) if step["wide"] is True else step["wide"]
         source = (
-            wide_relation(con, folder, table, step["signals"], wide)
-            if wide
-            else f"measures.{quoted(table)}"
+            wide_relation(con, folder, table, step["signals"], wide) if wide else f"measures.{quoted(table)}"
         )
         columns = ", ".join(quoted(c) for c in step["signals"])
         view = f"signals.{quoted(step['name'])}"

@@ -38,18 +38,6 @@ class Units(NamedTuple):
     stops: Offsets
     values: Hashes
 
-    def squeezed(self) -> tuple[Offsets, Hashes]:
-        """`doc_offsets` and `values` of characters with runs of spaces as one, and none at the ends."""
-        space = self.values == _of_character(np.int64(0x20))
-        docs = np.repeat(np.arange(len(self.doc_offsets) - 1), np.diff(self.doc_offsets))
-        first = np.append(True, docs[1:] != docs[:-1])[: len(docs)]
-        kept = ~space | ~(first | np.append(True, space[:-1])[: len(space)])
-        # a space that is the last of what is kept
-        follows = np.append(docs[kept][1:] == docs[kept][:-1], False)
-        places = np.flatnonzero(kept)
-        kept[places[space[places] & ~follows[: len(places)]]] = False
-        return np.append(0, np.cumsum(kept))[self.doc_offsets], self.values[kept]
-
 
 class Passages(NamedTuple):
     """Every passage of n units, in order, as `Units`; `anchors`: int64, the unit in all where its anchor starts."""

@@ -12,11 +12,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from curator.text.characters import classes
-from curator.text.normal import normalize
+from curator.text.normal import normalized_words
 from curator.text.passages import Found, Hashes
 from curator.text.segments import segments, strip
 from curator.text.table import second_hash
-from curator.text.words import Bytes, Offsets, split
+from curator.text.words import Bytes, Offsets
 from curator.text.xxh3 import U, xxh3
 
 
@@ -62,7 +62,7 @@ def line_spans(
         # what lies between a line and the next one is white space
         bounds = np.append(found.starts, offsets[-1])
         lines = pa.LargeStringArray.from_buffers(len(stops), pa.py_buffer(bounds), pa.py_buffer(data))
-        words = split(*normalize(lines))
+        words = normalized_words(lines)
         _hash_words(words.doc_offsets, words.hashes, keys, checks)
         kept &= np.diff(words.doc_offsets) > 0
     else:

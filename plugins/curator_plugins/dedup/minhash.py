@@ -20,6 +20,7 @@ import polars as pl
 import xxhash
 
 from curator import Dedup, UsageError, hookimpl
+from curator.patterns import SPACE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,9 +39,10 @@ class MinHash(Dedup):
     wide = True
 
     ngram: Annotated[int, "units in a shingle; a shorter document is one shingle"] = 5
-    unit: Annotated[Literal["words", "characters"], "of a shingle; runs of spaces are one character"] = (
-        "words"
-    )
+    unit: Annotated[
+        Literal["words", "characters"],
+        "of a shingle; characters are those in lower case, white space as one space",
+    ] = "words"
     bands: Annotated[int, "bands of a signature: more find less similar copies"] = 14
     rows: Annotated[int, "rows of a band: more find fewer false copies"] = 8
     threshold: Annotated[
@@ -106,13 +108,13 @@ class MinHash(Dedup):
         if self.unit == "words":
             words = docs.words(self.words)
             return words.doc_offsets, words.hashes
-        from curator.text.normal import normalize
+        from curator.documents import contiguous
         from curator.text.passages import units
         from curator.text.words import buffers
 
-        texts = docs.arrow_text
-        found = units(*(normalize(texts) if self.words == "normalized" else buffers(texts)), "characters")
-        return found.squeezed()
+        even = docs.text.str.to_lowercase().str.replace_all(rf"[{SPACE}]+", " ").str.strip_chars(" ")
+        found = units(*buffers(contiguous(even)), "characters")
+        return found.doc_offsets, found.values
 
 
 def _blobs(offsets: NDArray[np.int64], values: NDArray[np.uint64]) -> pl.Series:
