@@ -25,11 +25,13 @@ class Decided:
     written: bool
 
 
-def decide(recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = False) -> Decided:
+def decide(
+    recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = False, accept: bool = False
+) -> Decided:
     """Decide; with `dry_run` only say what would change.
 
-    Raises UsageError where the corpus is not there, GuardError where an `expect:` is not met (nothing is
-    written then).
+    Raises UsageError where the corpus is not there, GuardError where a guard is not met (nothing is written
+    then), unless `accept`.
     """
     catalog = Catalog(Path(corpus or recipe.corpus))
     if not catalog.exists():
@@ -42,7 +44,7 @@ def decide(recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = 
             with catalog.scratch() as con:
                 decisions.decide(con, plan, catalog.folder)
                 result = Decided(funnel(con, plan), flips(con, plan), not dry_run)
-                stopped = check_guards(con, plan)
+                stopped = None if accept else check_guards(con, plan, catalog.folder)
                 if not dry_run:
                     decisions.export(con, plan, files)
             if stopped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from curator.errors import UsageError
 from curator.plugin import PARAMETER
 from curator.recipe import Recipe, is_table
 from curator.rules import literal, parse, quoted
+from curator.worddiff import word_diff
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
             [copy["step"], doc_id, copy["kept_copy"]],
         ).rows()
         copy["similarity_to_kept"] = similarity[0][0]
+        kept = corpus.sql("SELECT text FROM texts WHERE doc_id = ?", [copy["kept_copy"]]).rows()
+        copy["kept_text"] = kept[0][0] if kept and not copy["is_kept"] else None
     return Explanation(
         document=document,
         file=part[0][0] if part else None,
@@ -161,11 +165,22 @@ def _margin(values: dict[str, Any], options: dict[str, Any], fails: bool | None)
     return None
 
 
-def to_dict(explanation: Explanation) -> dict[str, Any]:
-    """For `--json`."""
+def diffs(explanation: Explanation, shown: Callable[[str], str]) -> list[list[tuple[str, str]] | None]:
+    """For each of the copies, how the document differs from the one that is kept, both texts as `shown`."""
+    return [
+        None if copy["kept_text"] is None else word_diff(shown(copy["kept_text"]), shown(explanation.text))
+        for copy in explanation.copies
+    ]
+
+
+def to_dict(explanation: Explanation, shown: Callable[[str], str]) -> dict[str, Any]:
+    """For `--json`; texts as `shown`."""
     from dataclasses import asdict
 
-    found = asdict(explanation)
+    found = asdict(explanation) | {"text": shown(explanation.text)}
+    for copy, diff in zip(found["copies"], diffs(explanation, shown), strict=True):
+        del copy["kept_text"]
+        copy["diff_to_kept"] = diff
     if found["document"].get("metadata"):
         found["document"]["metadata"] = json.loads(found["document"]["metadata"])
     return found

@@ -48,6 +48,7 @@ class EdgeSummary:
     groups: int
     edges: int
     truncated_buckets: int
+    buckets: int = 0
 
 
 def derive_edges(
@@ -77,10 +78,12 @@ def derive_edges(
         FROM (SELECT doc_id, bands, {salt} AS salt FROM {measures})
         JOIN (SELECT group_key, min(doc_id) AS doc_id FROM grouped GROUP BY group_key) USING (doc_id)""")
     con.execute("CREATE OR REPLACE TEMP TABLE links (a UBIGINT, b UBIGINT, truncated BOOLEAN)")
+    buckets = 0
     for band in range(1, bands + 1):
         con.execute(f"CREATE OR REPLACE TEMP TABLE shared AS {_shared(band)}")
         number_members(con, "shared")
         con.execute(f"INSERT INTO links {LINKS}")
+        buckets += number(con, "SELECT count(*) FROM numbered WHERE place = 1")
         con.execute(
             "INSERT INTO truncated_buckets SELECT $edge_set, band, bucket, group_key FROM numbered "
             f"WHERE size > {ALL_PAIRS_UP_TO}",
@@ -100,6 +103,7 @@ def derive_edges(
         documents=number(con, "SELECT count(*) FROM grouped"),
         groups=number(con, "SELECT count(*) FROM banded"),
         edges=number(con, "SELECT count(*) FROM linked"),
+        buckets=buckets,
         truncated_buckets=number(
             con,
             "SELECT count(DISTINCT (band, bucket)) FROM truncated_buckets WHERE edge_set = $edge_set",
