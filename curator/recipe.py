@@ -54,6 +54,8 @@ class StepSpec(Used):
     signals: Mapping[str, str] = field(default_factory=dict)
     fills: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    contamination: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     rule_options: tuple[str, ...] = ()
     group: str | None = None
@@ -141,6 +143,7 @@ class Recipe:
         without measuring.
         """
         from curator.checking import check_rules
+        from curator.recipe_file import file_found, files_found
 
         recipe = self
         for target, raw in changes.items():
@@ -162,13 +165,13 @@ class Recipe:
                     + suggest(option_name, step.rule_options)
                 )
             entry = Plugins(recipe.plugins).by_ref(step.ref, step.kind, step.plugin)
-            value = checked_value(
-                entry.plugin.options().get(option_name),
-                _parsed(raw, f"--set {target}"),
-                True,
-                f"--set {target}",
-            )
-            changed = replace(step, options={**step.options, option_name: value})
+            option = entry.plugin.options().get(option_name)
+            value = checked_value(option, _parsed(raw, f"--set {target}"), True, f"--set {target}")
+            if option is not None and option.is_file:
+                value = files_found(value, self.base)
+            options = {**step.options, option_name: value}
+            options = entry.plugin.resolve(options, lambda file: file_found(file, self.base))
+            changed = replace(step, options=options)
             rules = changed.build(Plugins(recipe.plugins)).declared_rules()
             changed = replace(changed, rules={n: rules[n] for n in step.rules if n in rules})
             recipe = replace(recipe, steps=tuple(changed if s is step else s for s in recipe.steps))
