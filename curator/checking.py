@@ -190,6 +190,8 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
                 joins += f" LEFT JOIN s{i} USING (doc_id)"
         for i, step in enumerate(recipe.steps):
             checks = {**step.rules, **{sql: sql for sql in step.notes.values()}}
+            if step.contamination:
+                checks["contamination"] = step.contamination
             if step.kind == "dedup":
                 checks |= _dedup_expressions(step)
             for name, sql in checks.items():

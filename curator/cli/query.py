@@ -191,6 +191,10 @@ def _near(path: str | None) -> str | None:
     return str(Path(path).relative_to(Path.cwd()))
 
 
+def _verdict(match: dict[str, Any]) -> str:
+    return f"{match['verdict'] or 'too little'}{', reviewed' if match['reviewed'] else ''}"
+
+
 def why(
     doc: str = typer.Argument(..., help="A doc_id, doc_key, source_key or URL."),
     corpus: Path = CorpusOption,
@@ -262,6 +266,27 @@ def why(
             "",
             ("copy", "source", "source_key"),
             [*others, *([(f"and {more:,} more", "", "")] if more else [])],
+        )
+    if found.contamination:
+        shown = found.contamination[:10]
+        more = len(found.contamination) - len(shown)
+        table(
+            "",
+            ("benchmark", "item", "field", "overlap", "words", "verdict", "text"),
+            [
+                *(
+                    (
+                        *(c[n] for n in ("benchmark", "item", "field")),
+                        f"{c['overlap']:.2f}",
+                        c["words"],
+                        _verdict(c),
+                        c["text"] if unredacted else redact(c["text"]),
+                    )
+                    for c in shown
+                ),
+                *([(f"and {count(more)} more", *[""] * 6)] if more else []),
+            ],
+            right=("overlap", "words"),
         )
     for q in found.quarantine:
         out.print(f"quarantine: step {q['step']}: {q['reason']}: {q['detail']}", markup=False)
