@@ -29,11 +29,13 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "normalize_whitespace": [{}, {"keep_indentation": True, "max_blank_lines": 0}],
     "symbol_lines": [{}, {"replace_char": "¶"}],
     "url": [],
+    "decontaminate": [],
     "perplexity": [],
     "domain": [],  # needs a model: tests/plugins/test_domain.py trains one and checks the contract with it
 }
 NEEDS = {"datatrove": "spacy"}
 ELSEWHERE = {
+    "decontaminate": "it needs a benchmark: tests/plugins/test_decontaminate.py has one and checks it",
     "domain": "it needs a model: tests/plugins/test_domain.py trains one and checks it",
     "perplexity": "it needs a model: tests/plugins/test_perplexity.py has one and checks it",
     "url": "it needs lists: tests/plugins/test_url.py has some and checks it",
