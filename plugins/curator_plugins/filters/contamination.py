@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from curator.corpus import Corpus
     from curator.recipe import StepSpec
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @dataclass
