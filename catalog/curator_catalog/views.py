@@ -217,13 +217,22 @@ def _contamination(chosen: dict[str, Any] | None) -> str:
         "reviewed": "VARCHAR",
         "verdict": "VARCHAR",
     }
-    steps = enumerate(chosen["steps"] if chosen else [])
+
+    def rows(at: int, sql: str) -> str:
+        tables = {f"s{i}": s["table"] for i, s in enumerate(steps) if s["table"]} | {"f": chosen["final"] if chosen else ""}
+        joins = " ".join(
+            f"{'' if alias == f's{at}' else 'LEFT '}JOIN measures.{quoted(table)} {alias} ON {alias}.doc_id = d.doc_id"
+            for alias, table in tables.items()
+            if alias == f"s{at}" or f"{alias}." in sql
+        )
+        return f"(SELECT d.doc_id, unnest({sql}) AS m FROM store.documents d {joins})"
+
+    steps = chosen["steps"] if chosen else []
     return (
         "\nUNION ALL ".join(
-            f"SELECT doc_id, {_text(s['name'])} AS step, {', '.join(f'm.{name}' for name in columns)} FROM "
-            f"(SELECT d.doc_id, unnest({s['contamination']}) AS m FROM measures.{quoted(s['table'])} s{i} "
-            f"JOIN store.documents d ON d.doc_id = s{i}.doc_id)"
-            for i, s in steps
+            f"SELECT doc_id, {_text(s['name'])} AS step, {', '.join(f'm.{name}' for name in columns)} "
+            f"FROM {rows(i, s['contamination'])}"
+            for i, s in enumerate(steps)
             if s.get("contamination")
         )
         or "SELECT NULL::UBIGINT AS doc_id, NULL::VARCHAR AS step, "

@@ -6,7 +6,7 @@ bits an n-gram says for most that no n-gram begins so; the others are searched f
 is found is compared word by word, so only two words of the same 64-bit hash could be taken for each other.
 One length is looked up whatever the lengths of the n-grams, so texts shorter than an n-gram cost nothing more.
 
-Cost: linear in the words of the documents, 900 MB/s of text on one core, given words, against 1.2 million n-grams
+Cost: linear in the words of the documents, 430 MB/s of text on one core, given words, against 1.3 million n-grams
 (a bit set of 4 MiB, 30 MB in all). Rejected: a set of hashes for each length (six look-ups a word for 8 to 13),
 and a Bloom filter alone, as dolma and marin have, which cannot say which text an n-gram is of.
 """

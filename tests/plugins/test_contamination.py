@@ -63,7 +63,7 @@ def dropped(workshop: Workshop) -> list[str]:
 
 
 def rows(workshop: Workshop, columns: str) -> list[tuple[Any, ...]]:
-    query = f"SELECT {columns} FROM contamination JOIN documents USING (doc_id) ORDER BY source_key, benchmark, item"
+    query = f"SELECT {columns} FROM contamination JOIN documents USING (doc_id) ORDER BY source_key, benchmark, item, step"
     return Corpus.existing(workshop.corpus_folder).sql(query).rows()
 
 
@@ -106,6 +106,28 @@ def test_deciding_again(school: Workshop) -> None:
         decide(loaded(school).with_options({f"decontaminate.{o}": v for o, v in change.items()}))
         assert dropped(school) == expected
     assert digest(Corpus.existing(school.corpus_folder)) == before
+
+
+def test_the_overlap_may_be_a_table(school: Workshop) -> None:
+    """Over a column of documents, also one that a step fills."""
+    for by in ({"by": "source", "web": 0.5}, {"by": "language", "xx": 0.1, "default": 0.5}):
+        school.curate(["language", step(min_overlap=by)])
+        assert rows(school, "source_key, item, verdict") == [
+            ("all", "prime", "drop"),
+            ("all", "train", "drop"),
+            ("half", "train", None),
+            ("speech", "1", "drop"),
+        ]
+
+
+def test_two_steps(school: Workshop) -> None:
+    """The view has the rows of both, by their names."""
+    school.curate([step(), {"decontaminate": {**step(ngram=12)["decontaminate"], "as": "strict"}}])
+    assert rows(school, "source_key, item, step") == [
+        *(("all", item, name) for item in ("prime", "train") for name in ("decontaminate", "strict")),
+        *(("half", "train", name) for name in ("decontaminate", "strict")),
+        *(("speech", "1", name) for name in ("decontaminate", "strict")),
+    ]
 
 
 def test_a_file_of_reviews(school: Workshop) -> None:
