@@ -98,7 +98,9 @@ def peer(files: dict[str, str], frames: list[pl.DataFrame], megabytes: float, co
     from datatrove.utils.text import ngrams, simplify_text
 
     # xxhash, its default, fails with version 4 of that package
-    step = NGramsDecontFilter("unused", NGramsDecontConfig(n_grams=13, hash_config=HashConfig(hash_fc="sha1")))
+    step = NGramsDecontFilter(
+        "unused", NGramsDecontConfig(n_grams=13, hash_config=HashConfig(hash_fc="sha1"))
+    )
     step.tokenizer = type("Words", (), {"word_tokenize": staticmethod(str.split)})()
     step._index_hashes = {
         step.hash_func(" ".join(gram)): name

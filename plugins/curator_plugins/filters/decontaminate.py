@@ -2,8 +2,8 @@
 
 Algorithm: `curator.text.ngrams` over the normalised words that near-duplicate search uses too: lower case, without
 punctuation and accents, every number 0. Only documents with an n-gram go on: overlaps, and where the words stand
-in the text. Rejected: dropping at the first n-gram (GPT-3, datatrove): of 63,019 web documents 3 have one and none
-is a copy of an item; and paragraphs against a Bloom filter (dolma, marin), which cannot name the item.
+in the text. Rejected: dropping at the first n-gram (GPT-3, datatrove): of 63,019 web documents 3 have one, and none
+is a leaked item; and paragraphs against a Bloom filter (dolma, marin), which cannot name the item.
 
 n-grams of 13 words are those of GPT-3 (Brown et al. 2020, appendix C), where a shorter text, of 8 words at least,
 is one itself. The share of an item that must be found, 0.2, was chosen on 600 forum posts, a third of them with an
@@ -206,7 +206,12 @@ class Decontaminate(Filter):
         text = index.text[found.gram]
         one = ("document", "text")
         hits = pl.DataFrame(
-            {**found._asdict(), "text": text, "benchmark": self._benchmark_of[text], "size": index.size[found.gram]}
+            {
+                **found._asdict(),
+                "text": text,
+                "benchmark": self._benchmark_of[text],
+                "size": index.size[found.gram],
+            }
         )
         place = ("document", "benchmark", "at")
         largest = [pl.col(name) == pl.col(name).max().over(place) for name in ("n", "share")]
