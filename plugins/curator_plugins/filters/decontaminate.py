@@ -5,12 +5,12 @@ punctuation and accents, every number 0. Only documents with an n-gram go on: ov
 in the text. Rejected: dropping at the first n-gram (GPT-3, datatrove): of 63,019 web documents 3 have one, and none
 is a leaked item; and paragraphs against a Bloom filter (dolma, marin), which cannot name the item.
 
-n-grams of 13 words are those of GPT-3 (Brown et al. 2020, appendix C), where a shorter text, of 8 words at least,
-is one itself. The share of an item that must be found, 0.2, was chosen on 600 forum posts, a third of them with an
+n-grams have 13 words, or all of a field of 8 to 12: GPT-3 (Brown et al. 2020, appendix C) takes between 8 and 13, one
+length for a benchmark. The share of an item that must be found, 0.2, was chosen on 600 forum posts, a third of them with an
 item of five benchmarks put in: whole items, half items and changed case are all found, of items with words
 changed 24 of 38; 8-grams find 33 of them, and false ones. A benchmark may be made of public texts: marin's audit
-(marin-community/marin#6852) found 88 of 114 sources flagged by such, by formulas and by instructions that items
-share, and no real copy. Hence `fields`, `max_items`, and verdicts that need no measuring.
+(marin-community/marin#6852) found 88 of 114 sources flagged only for such, for formulas and instructions that items
+share, and 3 rightly. Hence `fields`, `max_items`, and verdicts that need no measuring.
 """
 
 from __future__ import annotations
