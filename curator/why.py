@@ -43,6 +43,7 @@ class Explanation:
     signals: dict[str, dict[str, Any] | None]
     rules: list[RuleAnswer]
     copies: list[dict[str, Any]]
+    contamination: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
     text: str
 
@@ -73,11 +74,8 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
             "WHERE d.doc_id = ?",
             [doc_id],
         ).fetchall()
-        recipe_rows = con.execute(
-            "SELECT recipe FROM store.decision_sets JOIN store.settings ON value = decision_set WHERE name = 'decision_set'"
-        ).fetchall()
     text = corpus.sql("SELECT text FROM texts WHERE doc_id = ?", [doc_id]).rows()
-    recipe = Recipe.from_json(recipe_rows[0][0]) if recipe_rows else None
+    recipe = corpus.recipe()
     signals = _signals(corpus, recipe, doc_id) if recipe else {}
     copies = corpus.sql(
         "SELECT step, cluster_id, cluster_size, kept_copy, kept_copy = doc_id AS is_kept FROM duplicates "
@@ -103,6 +101,10 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
         signals=signals,
         rules=_rules(corpus, recipe, doc_id, signals) if recipe else [],
         copies=copies,
+        contamination=corpus.sql(
+            "SELECT * EXCLUDE (doc_id) FROM contamination WHERE doc_id = ? ORDER BY overlap DESC, benchmark, item, field",
+            [doc_id],
+        ).dicts(),
         quarantine=corpus.sql(
             "SELECT step, reason, detail FROM quarantine WHERE doc_id = ?", [doc_id]
         ).dicts(),
@@ -130,6 +132,7 @@ def _rules(
     answers = []
     for at, step in enumerate(plan.steps):
         own = signals.get(step.name) or {}
+        verdicts = recipe.steps[at].contamination
         for rule in step.rules:
             values: dict[str, Any] = {}
             for name in parse(rule.text).names:
@@ -139,6 +142,11 @@ def _rules(
                     values[".".join(name.parts)] = table.get(name.parts[-1])
             measured = step.table is None or signals.get(step.name) is not None
             fails = (f"{step.name}.{rule.name}" in reasons) if measured else None
+            if verdicts and verdicts in rule.text:  # its SQL is long, and Explanation.contamination has it all
+                overlap = {"overlap": own.get("overlap")}
+                text = "the verdict on a match is drop"
+                answers.append(RuleAnswer(step.name, rule.name, text, overlap, {}, None, fails))
+                continue
             given = recipe.steps[at].options
             options = {n: _value(given[n], document) for n in PARAMETER.findall(rule.text)}
             margin = _margin(values, options, fails)

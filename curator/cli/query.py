@@ -207,6 +207,10 @@ def _show_diff(diff: list[tuple[str, str]]) -> None:
     console().print(line)
 
 
+def _verdict(match: dict[str, Any]) -> str:
+    return f"{match['verdict'] or 'too little'}{', reviewed' if match['reviewed'] else ''}"
+
+
 def why(
     doc: str = typer.Argument(..., help="A doc_id, doc_key, source_key or URL."),
     corpus: Path = CorpusOption,
@@ -282,6 +286,27 @@ def why(
         )
         if diff is not None:
             _show_diff(diff)
+    if found.contamination:
+        listed = found.contamination[:10]
+        more = len(found.contamination) - len(listed)
+        table(
+            "",
+            ("benchmark", "item", "field", "overlap", "words", "verdict", "text"),
+            [
+                *(
+                    (
+                        *(c[n] for n in ("benchmark", "item", "field")),
+                        f"{c['overlap']:.2f}",
+                        c["words"],
+                        _verdict(c),
+                        c["text"] if unredacted else redact(c["text"]),
+                    )
+                    for c in listed
+                ),
+                *([(f"and {count(more)} more", *[""] * 6)] if more else []),
+            ],
+            right=("overlap", "words"),
+        )
     for q in found.quarantine:
         out.print(f"quarantine: step {q['step']}: {q['reason']}: {q['detail']}", markup=False)
     out.print("\n" + text[:600] + (" …" if len(text) > 600 else ""), markup=False)
