@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -146,7 +147,7 @@ LINKS = f"""
 
 @contextmanager
 def _function(
-    con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., pa.Array], given: list[str], gives: str
+    con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., pa.Array], given: list[Any], gives: str
 ) -> Iterator[None]:
     """An SQL function over Arrow arrays, as long as the context lasts."""
     con.create_function(name, function, given, gives, type=PythonUDFType.ARROW)
@@ -168,8 +169,9 @@ def _group_key(salts: pa.ChunkedArray, bands: pa.ChunkedArray) -> pa.Array:
     keys = np.asarray(lists.values, np.int64)[starts[0] : starts[-1]].view(np.uint64)
     starts = starts - starts[0]
     places = np.arange(1, len(keys) + 1) - np.repeat(starts[:-1], np.diff(starts))
-    mixed = _mix(keys + places.astype(np.uint64) * _ODD)
-    sums = np.add.reduceat(mixed, starts[:-1]) if len(mixed) else np.empty(0, np.uint64)
+    sums = np.empty(0, np.uint64)
+    if len(keys):
+        sums = np.add.reduceat(_mix(keys + places.astype(np.uint64) * _ODD), starts[:-1], dtype=np.uint64)
     return pa.array(_mix(sums ^ np.asarray(salts.combine_chunks(), np.int64).view(np.uint64)))
 
 
