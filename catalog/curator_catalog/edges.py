@@ -49,6 +49,7 @@ class EdgeSummary:
     groups: int
     edges: int
     truncated_buckets: int
+    shared_buckets: int  #: buckets that more than one group is in, the truncated among them
 
 
 def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -> EdgeSummary:
@@ -76,9 +77,11 @@ def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -
         FROM (SELECT doc_id, bands, {salt} AS salt FROM {measures})
         JOIN (SELECT group_key, min(doc_id) AS doc_id FROM grouped GROUP BY group_key) USING (doc_id)""")
     con.execute("CREATE OR REPLACE TEMP TABLE links (a UBIGINT, b UBIGINT, truncated BOOLEAN)")
+    shared_buckets = 0
     for band in range(1, bands + 1):
         con.execute(f"CREATE OR REPLACE TEMP TABLE shared AS {_shared(band)}")
         number_members(con, "shared")
+        shared_buckets += number(con, "SELECT count(*) FROM numbered WHERE place = 1")
         con.execute(f"INSERT INTO links {LINKS}")
         con.execute(
             "INSERT INTO truncated_buckets SELECT $edge_set, band, bucket, group_key FROM numbered "
@@ -104,6 +107,7 @@ def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -
             "SELECT count(DISTINCT (band, bucket)) FROM truncated_buckets WHERE edge_set = $edge_set",
             name,
         ),
+        shared_buckets=shared_buckets,
     )
     for table in ("grouped", "banded", "shared", "numbered", "linked"):
         con.execute(f"DROP TABLE IF EXISTS temp.{table}")
