@@ -74,7 +74,7 @@ def write_edges(
                 summary.groups,
                 summary.edges,
                 summary.truncated_buckets,
-                summary.buckets,
+                summary.shared_buckets,
             ],
         )
 
