@@ -14,7 +14,8 @@ def word_diff(old: str, new: str) -> list[tuple[str, str]]:
     parts: list[tuple[str, str]] = []
     for kind, a_start, a_stop, b_start, b_stop in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if kind == "equal":
-            parts.append(("=", _shortened(a[a_start:a_stop], not a_start, a_stop == len(a))))
+            first, last = not (a_start or b_start), (a_stop, b_stop) == (len(a), len(b))
+            parts.append(("=", _shortened(a[a_start:a_stop], first, last)))
             continue
         if a_stop > a_start:
             parts.append(("-", " ".join(a[a_start:a_stop])))
