@@ -157,7 +157,8 @@ def _forgotten(con: Any, names: list[str]) -> set[str]:
         return set()
     sources = [s for (s,) in con.execute("SELECT DISTINCT source FROM tombstones").fetchall()]
     keys = {xxhash.xxh3_128_hexdigest(f"{source}\0{name}".encode()): name for source in sources for name in names}  # fmt: skip
-    return tombstones.forgotten_among(con, keys | {name: name for name in names})
+    found = tombstones.forgotten_among(con, {*keys, *names})
+    return (found & set(names)) | {keys[key] for key in found & keys.keys()}
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

@@ -162,10 +162,8 @@ class _Coordinator:
             tasks = [replace(t, sample=sample) for t in tasks]
         self.plugins.hook.run_started(run={**self._about(), "splits": len(tasks)})
         self._map("reading and measuring", tasks)
-        if self.counts["forgotten"]:
-            self.progress.note(
-                f"{self.counts['forgotten']} documents that were read had been forgotten and were left out (quarantine)"
-            )
+        if left_out := self.counts["forgotten"]:
+            self.progress.note(f"forgotten documents that the sources still have, left out: {left_out:,}; see quarantine")
         with self.catalog.write(wait=600.0) as con:
             replaced = commits.supersede_keys(con)
         if replaced:

@@ -60,8 +60,8 @@ def named_in(con: duckdb.DuckDBPyConnection, ids: Iterable[str]) -> list[tuple[s
     ).fetchall()
 
 
-def forgotten_among(con: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> set[str]:
-    """Of names (a doc_id, URL or doc_key -> the user's id) the ids that were forgotten before."""
+def forgotten_among(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> set[str]:
+    """Those of doc_ids, URLs and doc_keys that were forgotten before."""
     rows = con.execute(
         r"""WITH names AS (SELECT unnest(?::VARCHAR[]) AS name)
         SELECT name FROM names JOIN tombstones
@@ -70,7 +70,7 @@ def forgotten_among(con: duckdb.DuckDBPyConnection, names: Mapping[str, str]) ->
         UNION SELECT name FROM names JOIN tombstones ON doc_key = try_cast(name AS UUID)""",
         [list(names)],
     ).fetchall()
-    return {names[name] for (name,) in rows}
+    return {name for (name,) in rows}
 
 
 def with_copies(con: duckdb.DuckDBPyConnection, named: pa.Table, *, copies: bool) -> pa.Table:

@@ -61,7 +61,9 @@ def forget(
             )
         return console().print("nothing was changed; without --dry-run these documents are forgotten")  # type: ignore[no-any-return]
     if chosen.documents.height and not yes:
-        typer.confirm(f"forget {_documents(chosen.documents.height)} for good?", abort=True, err=True)
+        typer.confirm(
+            f"forget {_number(chosen.documents.height, 'document')} for good?", abort=True, err=True
+        )
     with Bars() as bars:
         report = forgetting.forget(opened, chosen, reason, stage=bars.stage, advance=bars.advance)
     if json:
@@ -81,8 +83,8 @@ def _ids(file: Path) -> list[str]:
         raise UsageError(f"--file {file} cannot be read: {error}") from None
 
 
-def _documents(number: int) -> str:
-    return "1 document" if number == 1 else f"{count(number)} documents"
+def _number(number: int, thing: str) -> str:
+    return f"1 {thing}" if number == 1 else f"{count(number)} {thing}s"
 
 
 def _show(chosen: Chosen) -> None:
@@ -131,9 +133,9 @@ def _print(report: Report) -> None:
     out = console()
     removed = f", {count(report.files_removed)} removed" if report.files_removed else ""
     out.print(
-        f"forgot {_documents(report.documents)}; {count(report.files_rewritten)} files rewritten{removed} "
+        f"forgot {_number(report.documents, 'document')}; {_number(report.files_rewritten, 'file')} rewritten{removed} "
         f"({size(report.bytes_before)} -> {size(report.bytes_after)}), the catalog too ({size(report.catalog_before)} -> "
-        f"{size(report.catalog_after)}); {count(report.reelected)} clusters elected another copy",
+        f"{size(report.catalog_after)}); {_number(report.reelected, 'cluster')} elected another copy",
         soft_wrap=True,
     )
     for message in report.messages:
