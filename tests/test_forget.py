@@ -329,6 +329,41 @@ def test_a_whole_source_in_every_decision_set(tmp_path: Path) -> None:
     assert check(corpus).ok
 
 
+GATED = [
+    {"language": {"keep": ["en"], "min_score": 0.1}},
+    {"gopher_quality": {"min_words": 30, "min_stop_words": 0}},
+    "gate",
+    "fix_unicode",
+    "exact",
+    {"minhash": {"bands": 20, "rows": 3, "within": "source", "keep": "longest"}},
+    {"minhash": {"as": "sure", "min_similarity": 0.8, "reelect": True}},
+]
+
+
+@pytest.mark.parametrize(("seed", "keep_original"), [(2, True), (2, False), (3, True)])
+def test_any_documents(tmp_path: Path, seed: int, keep_original: bool) -> None:
+    """The corpus is the one that its sources without any of these documents give."""
+    draw = random.Random(seed)
+    made = {name: documents(seed + i, 60) for i, name in enumerate("ab")}
+    made["b"] += [{**d, "id": f"copy of {d['id']}"} for d in draw.sample(made["a"], 10)]
+    named = draw.sample(made["a"], 12) + draw.sample(made["b"], 8)
+    texts = {d["text"] for d in named}
+    digests = []
+    for folder, gone in (("all", set()), ("fewer", texts)):
+        (tmp_path / folder).mkdir()
+        workshop = Workshop(tmp_path / folder)
+        entries = [workshop.source(n, [d for d in ds if d["text"] not in gone]) for n, ds in made.items()]
+        corpus = workshop.curate(GATED, sources=entries, keep_original=keep_original)
+        if not gone:
+            report = forgotten(corpus, {d["id"] for d in named})
+            assert (
+                report.documents == sum(d["text"] in texts for ds in made.values() for d in ds) > len(named)
+            )
+            assert report.reelected > 0
+        digests.append(digest(corpus))
+    assert digests[0] == digests[1]
+
+
 @pytest.mark.parametrize(
     ("ids", "told"),
     [

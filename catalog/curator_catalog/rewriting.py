@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from curator_catalog.catalog import Catalog
@@ -35,6 +36,7 @@ def rewrite(catalog: Catalog, wait: float = 600.0) -> tuple[int, int]:
 
 
 def _replace(new: Path, old: Path) -> None:
+    shutil.copymode(old, new)
     with new.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(new, old)
