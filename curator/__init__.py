@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from curator.corpus import Corpus
+    from curator.corpus_cleaner import CorpusCleaner
     from curator.rows import TokenRows
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Classifier",
     "Cleaner",
+    "CorpusCleaner",
     "CuratorError",
     "Dedup",
     "Exporter",
@@ -68,6 +70,14 @@ def cached_export(corpus: str | Path, mixture: str | Path) -> Path:
     from curator import export
 
     return export.cached_export(corpus, mixture)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "CorpusCleaner":  # imports polars
+        from curator.corpus_cleaner import CorpusCleaner
+
+        return CorpusCleaner
+    raise AttributeError(f"module 'curator' has no attribute {name!r}")
 
 
 def __dir__() -> list[Any]:

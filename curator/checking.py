@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,13 @@ DOCUMENT_TYPES: dict[str, str] = {
 #: known only when all cleaners are done, so not behind a gate
 FINAL_TYPES: dict[str, str] = {"n_chars": "UINTEGER", "n_words": "UINTEGER", "text_hash": "UUID"}
 FILLED = ("language", "domain")
+#: word of a dedup's `keep:` -> the value whose largest is kept
+KEEPS: dict[str, str] = {
+    "first": "0",
+    "none": "0",
+    "longest": "f.n_chars",
+    "newest": "coalesce(d.published, d.retrieved)",
+}
 COLUMN_TYPES = {
     "int": "BIGINT",
     "float": "DOUBLE",
@@ -127,7 +135,9 @@ def column(recipe: Recipe, at: int, parts: tuple[str, ...], extra: Mapping[str, 
         if other.name == owner:
             if i > at:
                 raise UsageError(f"{owner}.{name}: step {owner!r} stands later; move it before {step.name}")
-            if name not in other.signals or (other.wide and name in (other.bands, other.signature)):
+            if name not in other.signals or (
+                other.wide and name in (other.bands, other.signature, other.vectors)
+            ):
                 raise UsageError(f"step {owner!r} has no signal {name!r}{suggest(name, other.signals)}")
             return f"s{i}.{quoted(name)}"
     raise UsageError(
@@ -176,6 +186,7 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
 
     extra = recipe.column_types
     gates = [i for i, s in enumerate(recipe.steps) if s.kind == "gate"]
+    waits = recipe.last_corpus_cleaner
     with duckdb.connect() as con:
         documents = {**DOCUMENT_TYPES, **extra}
         con.execute(f"CREATE TABLE d ({', '.join(f'{quoted(n)} {t}' for n, t in documents.items())})")
@@ -189,6 +200,8 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
                 con.execute(f"CREATE TABLE s{i} (doc_id UBIGINT, {columns_sql})")
                 joins += f" LEFT JOIN s{i} USING (doc_id)"
         for i, step in enumerate(recipe.steps):
+            if step.kind == "dedup":
+                yield from ((i, message) for message in dedup_mistakes(recipe, i))
             checks = {**step.rules, **{sql: sql for sql in step.notes.values()}}
             if step.kind == "dedup":
                 checks |= _dedup_expressions(step)
@@ -206,22 +219,48 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
                         raise UsageError(
                             "n_chars, n_words and text_hash are not known at the gate after this step"
                         )
+                    if i < waits and (
+                        "f." in text or any(int(n) > i for n in re.findall(r"\bs(\d+)\.", text))
+                    ):
+                        raise UsageError(
+                            f"it asks for what is known only behind {recipe.steps[waits].name}, which removes what the "
+                            "documents that this step lets pass repeat"
+                        )
                     described = f"DESCRIBE SELECT {text} AS rule, d.doc_id FROM {joins}"
                     kind = con.execute(f"SELECT column_type FROM ({described})").fetchall()[0][0]
                     if name in step.rules and kind not in ("BOOLEAN", '"NULL"'):
                         raise UsageError(f"{sql} answers {kind}; a rule answers true or false")
                 except UsageError as error:
-                    hint = "; keep is first, longest or a SQL value" if name == "keep" else ""
+                    hint = f"; keep is {', '.join(KEEPS)} or a SQL value" if name == "keep" else ""
                     yield i, f"{where}: {error}{hint}"
                 except duckdb.Error as error:
                     first = str(error).splitlines()[0]
                     yield i, f"{where} ({sql}): {first}"
 
 
+def dedup_mistakes(recipe: Recipe, at: int) -> Iterator[str]:
+    """What is wrong with how a dedup elects."""
+    step = recipe.steps[at]
+    names = [s.name for s in recipe.sources]
+    for option in ("prefer", "against"):
+        for name in step.options.get(option) or ():
+            if names and name not in names:
+                yield f"{step.name}.{option}: there is no source {name!r}{suggest(name, names)}"
+    if step.options.get("keep") == "longest" and at < recipe.last_corpus_cleaner:
+        yield f"{step.name}.keep: how long texts are is known only behind {recipe.steps[recipe.last_corpus_cleaner].name}"
+    copies = str(step.options.get("copies", 1))
+    try:
+        other = [n for n in parse(copies).names if n.parts != ("cluster_size",)]
+        if other or parse(copies).has_window:
+            yield f"{step.name}.copies = {copies!r}: a number, or SQL over cluster_size"
+    except UsageError as error:
+        yield f"{step.name}.copies: {error}"
+
+
 def _dedup_expressions(step: StepSpec) -> dict[str, str]:
     found = {}
     keep = step.options.get("keep", "first")
-    if keep not in ("first", "longest"):
+    if keep not in KEEPS:
         found["keep"] = str(keep)
     if step.options.get("within"):
         found["within"] = f"documents.{step.options['within']}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import xxhash
 
-from curator.checking import filled, qualified
+from curator.checking import KEEPS, filled, qualified
 from curator.plugin import PARAMETER
-from curator.recipe import Recipe, StepSpec
-from curator_catalog.plans import Copies, DecisionPlan, Rule, StepPlan
+from curator.recipe import LOOK, Recipe, StepSpec
+from curator_catalog.plans import Copies, DecisionPlan, Rule, StepPlan, Vectors
 
 
 def final_table(recipe: Recipe) -> str:
@@ -46,8 +46,8 @@ def _step(recipe: Recipe, at: int, step: StepSpec) -> StepPlan:
         name=step.name,
         kind=step.kind,
         plugin=step.plugin,
-        table=step.table if step.measures else None,
-        signals=step.signals,
+        table=step.table if step.measures and step.kind != LOOK else None,
+        signals=step.signals if step.kind != LOOK else {},
         wide_signals=step.wide_signals,
         rules=tuple(rules),
         copies=_copies(recipe, at, step) if step.kind == "dedup" else None,
@@ -64,18 +64,31 @@ def _copies(recipe: Recipe, at: int, step: StepSpec) -> Copies:
     if within:
         scope = f"coalesce(CAST({qualified(recipe, at, f'documents.{within}', recipe.column_types)[0]} AS VARCHAR), '')"
     keep = str(step.options.get("keep", "first"))
-    if keep == "first":
-        order = "0"
-    elif keep == "longest":
-        order = "f.n_chars"
-    else:
-        order = qualified(recipe, at, keep, recipe.column_types)[0]
+    order = KEEPS.get(keep) or qualified(recipe, at, keep, recipe.column_types)[0]
+    vectors = _vectors(step)
+    edge_set = f"{step.table}@{within or ''}" if step.bands or vectors else None
+    min_similarity = step.options.get("min_similarity")
+    if vectors:
+        edge_set = f"{edge_set}@{vectors.clusters or ''}@{vectors.seed}@{vectors.store_above}"
+        min_similarity = round(1 - step.options["eps"], 6)
     return Copies(
         group=step.group,
-        edge_set=f"{step.table}@{within or ''}" if step.bands else None,
+        edge_set=edge_set,
         within=within,
         scope=scope,
         order_by=order,
-        min_similarity=step.options.get("min_similarity"),
+        min_similarity=min_similarity,
         reelect=bool(step.options.get("reelect")),
+        vectors=vectors,
+        sets=step.sets,
+        prefer=tuple(step.options.get("prefer") or ()),
+        copies="0" if keep == "none" else str(step.options.get("copies", 1)),
+        against=tuple(step.options.get("against") or ()),
     )
+
+
+def _vectors(step: StepSpec) -> Vectors | None:
+    if step.vectors is None:
+        return None
+    given = {name: step.options[name] for name in ("clusters", "seed", "store_above") if name in step.options}
+    return Vectors(step.vectors, **given)

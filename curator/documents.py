@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from curator.text import Chunks, Words
 
 
+def contiguous(texts: pl.Series) -> pa.LargeStringArray:
+    """Texts as one Arrow array: int64 offsets into UTF-8 bytes."""
+    import pyarrow as pa
+
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    return pa.concat_arrays([array.cast(pa.large_string())])
+
+
 class Document:
     """One document, for plugins that are plain functions."""
 
@@ -71,10 +79,7 @@ class Documents:
     @cached_property
     def arrow_text(self) -> pa.LargeStringArray:
         """The texts as one contiguous Arrow array: int64 offsets into UTF-8 bytes, for kernels."""
-        import pyarrow as pa
-
-        array = self.text.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-        return pa.concat_arrays([array.cast(pa.large_string())])
+        return contiguous(self.text)
 
     def words(self, tokenizer: str = "whitespace") -> Words:
         """The words of every text, flat, as `curator.text.Words`; made once and shared."""

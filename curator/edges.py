@@ -35,6 +35,6 @@ def derive_edges(catalog: Catalog, plan: DecisionPlan, note: Callable[[str], Non
             copies.write_edges(con, plan, found, files)
     for name, summary in found.items():
         note(
-            f"{name.partition('_')[0]}: {summary.edges:,} edges between {summary.groups:,} distinct signatures"
+            f"{name.partition('_')[0]}: {summary.edges:,} edges between {summary.groups:,} distinct documents"
             + (f", {summary.truncated_buckets:,} truncated buckets" if summary.truncated_buckets else "")
         )

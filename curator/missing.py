@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from curator.errors import UsageError
 from curator.pipeline import MeasureTask
-from curator.recipe import GATE, Recipe
+from curator.recipe import GATE, LOOK, Recipe
 from curator_catalog.decisions import flag_rows
 from curator_catalog.plans import DecisionPlan, passes
 from curator_catalog.views import quoted
@@ -32,7 +32,7 @@ def measure_tasks(
     this run is left to the next one. Raises UsageError where a step is missing altogether and the text as read was not kept.
     """
     gates = [i for i, s in enumerate(recipe.steps) if s.kind == GATE and i < steps.start]
-    wanted = {i: str(plan.steps[i].table) for i in steps if plan.steps[i].table}
+    wanted = {i: recipe.steps[i].table for i in steps if recipe.steps[i].measures}
     final_gate = _final_gate(recipe)
     tables: dict[str, tuple[list[int], int | None]] = {}
     for i, table in wanted.items():
@@ -57,6 +57,9 @@ def measure_tasks(
                 f" SEMI JOIN (SELECT doc_id FROM flags WHERE {passes(plan, gate)} AND missing & {measured}::UBIGINT = 0) p "
                 "ON p.doc_id = d.doc_id"
             )
+        if users and all(recipe.steps[i].kind == LOOK and recipe.steps[i].awaits for i in users):
+            found = f"(FROM catalog.store.spans WHERE table_name = '{table}' AND len(starts) > 0)"
+            population += f" SEMI JOIN {found} w ON w.doc_id = d.doc_id"
         rows = con.execute(
             f"SELECT (d.doc_id >> 32)::UINTEGER AS shard, count(*), list((d.doc_id & 4294967295)::UINTEGER) FROM {population} "
             f"ANTI JOIN catalog.measures.{quoted(table)} m ON m.doc_id = d.doc_id "

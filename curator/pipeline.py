@@ -19,8 +19,9 @@ import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 
-from curator.deciding import decision_plan, final_table
+from curator.deciding import final_table
 from curator.documents import Documents
+from curator.gate import Gates
 from curator.loading import Plugins
 from curator.measuring import Measured, StepRunner
 from curator.plugin import Part
@@ -47,7 +48,10 @@ class ReadTask:
 
 @dataclass(frozen=True)
 class MeasureTask:
-    """Measure steps over a stored shard: for each step's index the rows to measure, None for all."""
+    """Measure steps over a stored shard: for each step's index the rows to measure, None for all.
+
+    `found`: for each step that awaits, the file (doc_id, starts, …) of what the catalog found for it.
+    """
 
     shard_id: int
     source: str
@@ -55,6 +59,7 @@ class MeasureTask:
     size: int
     steps: Mapping[int, tuple[int, ...] | None]
     final: tuple[int, ...] | bool = False
+    found: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,7 +101,7 @@ class Worker:
         self.final = final_table(recipe)
         self.tombstones = Tombstones(corpus)
         self._runners: dict[int, StepRunner] = {}
-        self._gates: dict[int, str] = {}
+        self.gates = Gates(recipe)
         gates = [i for i, s in enumerate(recipe.steps) if s.kind == GATE]
         self._last_gate = max(gates, default=-1)
 
@@ -114,8 +119,9 @@ class Worker:
             files = attempt.close()
         if isinstance(task, ReadTask):
             columns = self._promoted(task.source)
-            measured = {s.table: s for s in self.recipe.steps if s.measures}
-            wanted = {**measured, self.final: None}
+            steps = self.recipe.steps[: self.recipe.first_awaiting]
+            wanted: dict[str, StepSpec | None] = {s.table: s for s in steps if s.measures}
+            wanted |= {self.final: None} if len(steps) == len(self.recipe.steps) else {}
         else:
             columns = {}
             wanted = {self.recipe.steps[i].table: self.recipe.steps[i] for i in task.steps}
@@ -151,6 +157,7 @@ class Worker:
                 "version": "1",
                 "fingerprint": self.recipe.text_version,
                 "options": {},
+                "behind": self.recipe.behind,
             }
         measured = {k: v for k, v in step.options.items() if k not in step.rule_options}
         return found | {
@@ -160,6 +167,7 @@ class Worker:
             "version": step.version,
             "fingerprint": step.fingerprint,
             "options": measured,
+            "behind": step.behind,
         }
 
     def _promoted(self, source: str) -> dict[str, str]:
@@ -173,7 +181,9 @@ class Worker:
         source = used.build(self.plugins)
         source.base = self.recipe.base
         source.setup()
-        wanted = {i: None for i, s in enumerate(self.recipe.steps) if s.kind != GATE}
+        stop = self.recipe.first_awaiting
+        wanted = {i: None for i, s in enumerate(self.recipe.steps[:stop]) if s.kind != GATE}
+        whole = stop == len(self.recipe.steps)
         row = 0
         for frame in self._documents(source, task, tally):
             frame = frame.with_columns(
@@ -182,7 +192,7 @@ class Worker:
             row += frame.height
             tally.counts["bytes"] += int(frame["text"].str.len_bytes().sum())
             tally.counts["documents"] += frame.height
-            final = self._steps(frame, wanted, attempt, tally, gate=True, write_final=True)
+            final = self._steps(frame, wanted, attempt, tally, gate=True, write_final=whole)
             if not self.recipe.keep_original:
                 frame = frame.join(final, on="doc_id", how="left", maintain_order="left")
                 frame = frame.with_columns(text=pl.coalesce("final", "text")).drop("final")
@@ -220,6 +230,7 @@ class Worker:
         final = None if task.final is True else frozenset(task.final or ())
         asked = [final, *wanted.values()]
         rows = None if None in asked else frozenset[int]().union(*(r for r in asked if r is not None))
+        found = {i: self._found(path, task.shard_id) for i, path in task.found.items()}
         with pq.ParquetFile(Path(self.corpus) / task.path) as file:
             for group in range(file.num_row_groups):
                 with tally.time("read"):
@@ -236,7 +247,13 @@ class Worker:
                         gate=False,
                         write_final=task.final is not False,
                         final_rows=final,
+                        found=found,
                     )
+
+    def _found(self, path: str, shard_id: int) -> pl.DataFrame:
+        """What the catalog found in the documents of a shard."""
+        mine = pl.col("doc_id").is_between(shard_id << 32, (shard_id << 32) + 0xFFFFFFFF)
+        return pl.scan_parquet(Path(self.corpus) / path).filter(mine).collect()
 
     # -- steps
 
@@ -256,16 +273,18 @@ class Worker:
         gate: bool,
         write_final: bool,
         final_rows: frozenset[int] | None = None,
+        found: Mapping[int, pl.DataFrame] | None = None,
     ) -> pl.DataFrame:
         """Run the steps in order over one batch, write what they measure, and return (doc_id, final)."""
         docs = Documents(frame, chunks=self.chunks)
         left: list[pl.DataFrame] = []
         done: dict[str, Measured] = {}  # two steps may measure the same, and differ in their rules
         read_later = {r.partition(".")[0] for i in wanted for r in self.recipe.steps[i].reads}
-        for i, spec in enumerate(self.recipe.steps):
+        stop = len(self.recipe.steps) if write_final else max(wanted) + 1
+        for i, spec in enumerate(self.recipe.steps[:stop]):
             if spec.kind == GATE:
                 if gate and len(docs):
-                    keep = self._passes_gate(i, docs)
+                    keep = self.gates.passes(i, docs)
                     left += self._leave(docs, ~keep, i)
                     docs = docs.take(keep)
                 continue
@@ -275,6 +294,11 @@ class Worker:
             rows = wanted.get(i)
             if rows is not None and spec.kind != "cleaner":
                 subset = docs.take(docs.frame.select(_row_of("doc_id").is_in(list(rows))).to_series())
+            if found and i in found:
+                ids = subset.frame.select("doc_id")
+                subset = subset.with_signals(
+                    "found", ids.join(found[i], on="doc_id", how="left", maintain_order="left")
+                )
             again = done.get(spec.table) if spec.measures else None
             if again is None:
                 with tally.time(spec.name):
@@ -287,9 +311,12 @@ class Worker:
                 if rows is not None:
                     stored = stored.filter(_row_of("doc_id").is_in(list(rows)))
                 with tally.time("write"):
-                    if spec.wide:
-                        attempt.write(spec.table, stored)
-                        stored = stored.select("doc_id")
+                    if spec.wide_signals:
+                        wide = stored.select("doc_id", *spec.wide_signals)
+                        if not spec.wide:  # most of its rows have nothing there
+                            wide = wide.filter(~pl.all_horizontal(pl.exclude("doc_id").is_null()))
+                        attempt.write(spec.table, wide)
+                        stored = stored.drop(spec.wide_signals)
                     attempt.write(f"pending/{spec.table}", stored)
             if spec.measures and spec.kind != "cleaner":
                 done[spec.table] = measured
@@ -346,25 +373,6 @@ class Worker:
             )
             if changed.height and self.recipe.keep_original:
                 attempt.write(self.final, changed.select("doc_id", text="final"))
-
-    def _passes_gate(self, at: int, docs: Documents) -> pl.Series:
-        """Which documents no rule before the gate drops: the same SQL as in the catalog."""
-        import duckdb
-
-        with duckdb.connect(config={"threads": 1, "python_enable_replacements": False}) as con:
-            con.register("d", docs.frame.drop("text").with_row_index("batch_row").to_arrow())
-            joins = "d"
-            for i, spec in enumerate(self.recipe.steps[:at]):
-                if spec.name in docs.signals:
-                    con.register(f"s{i}", docs.signals[spec.name].to_arrow())
-                    joins += f" LEFT JOIN s{i} ON s{i}.doc_id = d.doc_id"
-            if at not in self._gates:
-                plan = decision_plan(self.recipe)
-                rules = [r.sql for step in plan.steps[:at] for r in step.rules]
-                self._gates[at] = " OR ".join(f"coalesce({sql}, false)" for sql in rules) or "false"
-            passed = con.sql(f"SELECT NOT ({self._gates[at]}) AS keep FROM {joins} ORDER BY batch_row").pl()
-        keep: pl.Series = passed["keep"]
-        return keep
 
     def _record_failures(
         self, failed: Mapping[int, tuple[str, str]], step: str, frame: pl.DataFrame, tally: _Tally

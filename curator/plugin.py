@@ -35,11 +35,13 @@ REQUIRED = inspect.Parameter.empty
 
 
 class _File:
-    """See FILE."""
+    """See FILE and FOLDER."""
 
 
 #: `model: Annotated[str | None, FILE]`: a path relative to the recipe, which must exist when it is loaded
 FILE = _File()
+#: `model: Annotated[str, FOLDER]`: a folder relative to the recipe, or a name that the plugin itself looks up
+FOLDER = _File()
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Option:
     default: Any = REQUIRED
     help: str = ""
     is_file: bool = False
+    is_folder: bool = False
 
     @property
     def type_name(self) -> str:
@@ -117,13 +120,13 @@ class Plugin:
                 hint = hints[name]
                 if name.startswith("_") or typing.get_origin(hint) is ClassVar or hint is ClassVar:
                     continue
-                help_text, is_file = "", False
+                help_text, is_file, is_folder = "", False, False
                 if typing.get_origin(hint) is typing.Annotated:
                     hint, *extras = typing.get_args(hint)
                     help_text = next((e for e in extras if isinstance(e, str)), "")
-                    is_file = FILE in extras
+                    is_file, is_folder = FILE in extras, FOLDER in extras
                 default = inspect.getattr_static(cls, name, REQUIRED)
-                found[name] = Option(name, hint, default, help_text, is_file)
+                found[name] = Option(name, hint, default, help_text, is_file, is_folder)
         return found
 
     def setup(self) -> None:
@@ -210,28 +213,43 @@ class Cleaner(Step):
 class Dedup(Step):
     """Finds copies. The map side is `measure`; clusters and the kept copy are the catalog's.
 
-    Exactly one of the two says which documents are copies, over the step's own signals:
+    Exactly one of the three says which documents are copies, over the step's own signals:
 
     - `group`: name of a signal; documents with equal values are one cluster;
     - `band_keys`: name of a BIGINT[] signal; documents that share a key are linked, and `signature` names
-      the uint32 signature (BLOB) whose equal positions estimate the Jaccard similarity of the link.
+      the uint32 signature (BLOB) whose equal positions estimate the Jaccard similarity of the link, or `sets`,
+      where the step has it, a BLOB of sorted, distinct uint64 that tells it exactly;
+    - `vectors`: name of a TINYINT[] signal; documents are linked whose cosine is at least 1 - `eps`, an option.
+      The options `clusters`, `seed` and `store_above` say which pairs are compared and stored (`curator_catalog.vectors`).
 
     `wide` signals are stored in shard files instead of the catalog. `within` limits copies to equal values
     of a column of `documents`. `keep` elects: `first` (source's rank in the recipe, then source_key, then
-    content_hash), `longest`, or a SQL expression whose largest value is kept, as `gopher_quality.n_words`.
+    content_hash), `longest`, `newest` (published, else retrieved), `none`, or a SQL expression whose largest
+    value is kept, as `gopher_quality.n_words`.
     """
 
     group: ClassVar[str | None] = None
     band_keys: ClassVar[str | None] = None
     signature: ClassVar[str | None] = None
+    sets: ClassVar[str | None] = None
+    vectors: ClassVar[str | None] = None
     wide: ClassVar[bool] = False
 
-    keep: Annotated[str, "the copy that is kept: first, longest, or a SQL value whose largest wins"] = "first"
+    keep: Annotated[
+        str, "the copy that is kept: first, longest, newest, none, or a SQL value whose largest wins"
+    ] = "first"
+    prefer: Annotated[list[str] | None, "sources in order of preference; it comes before keep"] = None
+    copies: Annotated[int | str, "copies that are kept, or SQL over cluster_size for how many"] = 1
+    against: Annotated[
+        list[str] | None, "sources to look copies up in: only copies of their documents are dropped, never these"
+    ] = None
     within: Annotated[str | None, "column of documents: only copies of one value are linked"] = None
     reelect: Annotated[bool, "elect among the documents that all other steps keep"] = False
 
     def rule_options(self) -> dict[str, Option]:
-        deciding = {"keep", "within", "reelect", "min_similarity"}
+        deciding = {"keep", "prefer", "copies", "against", "within", "reelect", "min_similarity"}
+        if self.vectors:
+            deciding |= {"eps", "clusters", "seed", "store_above"}
         return {n: o for n, o in self.options().items() if n in deciding} | super().rule_options()
 
 

@@ -22,7 +22,7 @@ from curator.loading import Plugins
 from curator.plugin import Option
 from curator.registry import suggest
 
-GATE = "gate"
+GATE, LOOK = "gate", "look"
 RESERVED = ("as", "expect", "rules")
 Options = dict[str, Any]
 
@@ -39,15 +39,24 @@ class Used:
     options: Options
     line: int = 0
 
+    @property
+    def plugin_kind(self) -> str:
+        """The kind that the plugin is registered as."""
+        return "cleaner" if self.kind == LOOK else self.kind
+
     def build(self, plugins: Plugins, **more: Any) -> Any:
-        entry = plugins.by_ref(self.ref, self.kind, self.plugin)
+        entry = plugins.by_ref(self.ref, self.plugin_kind, self.plugin)
         scalars = {k: v for k, v in self.options.items() if not is_table(v)}
         return entry.plugin(**scalars, **more)
 
 
 @dataclass(frozen=True)
 class StepSpec(Used):
-    """One step; `table` is where its measures are stored, `wide` says that some lie in shard files."""
+    """One step; `table` is where its measures are stored; those named in `wide_signals` lie in shard files.
+
+    `awaits`: it runs when the catalog has found something in what the look before it measured; `behind` are the
+    tables of the steps that await and that changed the text before it.
+    """
 
     fingerprint: str = ""
     rules: Mapping[str, str] = field(default_factory=dict)
@@ -59,7 +68,11 @@ class StepSpec(Used):
     group: str | None = None
     bands: str | None = None
     signature: str | None = None
-    wide: bool = False
+    vectors: str | None = None
+    sets: str | None = None
+    wide_signals: tuple[str, ...] = ()
+    awaits: bool = False
+    behind: tuple[str, ...] = ()
     expect: tuple[float, float] | None = None
 
     @property
@@ -72,9 +85,17 @@ class StepSpec(Used):
         return bool(self.signals)
 
     @property
-    def wide_signals(self) -> tuple[str, ...]:
-        """The signals that lie in shard files instead of the catalog."""
-        return tuple(self.signals) if self.wide else ()
+    def wide(self) -> bool:
+        """Whether nothing of it but the documents' ids lies in the catalog."""
+        return bool(self.signals) and len(self.wide_signals) == len(self.signals)
+
+    def build(self, plugins: Plugins, **more: Any) -> Any:
+        plugin = super().build(plugins, **more)
+        if self.kind != LOOK:
+            return plugin
+        from curator.corpus_cleaner import Look
+
+        return Look(plugin, self.name.rpartition(".")[2])
 
 
 @dataclass(frozen=True)
@@ -100,7 +121,7 @@ class Recipe:
                 **{
                     **s,
                     "reads": tuple(s["reads"]),
-                    "rule_options": tuple(s["rule_options"]),
+                    **{n: tuple(s[n]) for n in ("rule_options", "wide_signals", "behind")},
                     "expect": tuple(s["expect"]) if s["expect"] else None,
                 }
             )
@@ -117,6 +138,21 @@ class Recipe:
     @property
     def cleaners(self) -> tuple[StepSpec, ...]:
         return tuple(s for s in self.steps if s.kind == "cleaner")
+
+    @property
+    def first_awaiting(self) -> int:
+        """Index of the first step that awaits what the catalog finds; the number of steps where there is none."""
+        return next((i for i, s in enumerate(self.steps) if s.awaits), len(self.steps))
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """The tables of all corpus cleaners: what the final text depends on."""
+        return tuple(s.table for s in self.steps if s.awaits and s.kind == "cleaner")
+
+    @property
+    def last_corpus_cleaner(self) -> int:
+        """Index of the last step whose texts depend on which documents earlier steps drop; 0 where there is none."""
+        return max((i for i, s in enumerate(self.steps) if s.awaits and s.kind == "cleaner"), default=0)
 
     @property
     def column_types(self) -> dict[str, str]:
@@ -161,11 +197,16 @@ class Recipe:
                     f"--set {target}: step {step_name!r} has no option {option_name!r}"
                     + suggest(option_name, step.rule_options)
                 )
+            if step in recipe.steps[: recipe.last_corpus_cleaner]:
+                raise UsageError(
+                    f"--set {target}: step {recipe.steps[recipe.last_corpus_cleaner].name} removes what the documents "
+                    f"that {step_name!r} lets pass repeat, so the texts would be others; write it in {self.file} and run again"
+                )
             entry = Plugins(recipe.plugins).by_ref(step.ref, step.kind, step.plugin)
             value = checked_value(
                 entry.plugin.options().get(option_name),
                 _parsed(raw, f"--set {target}"),
-                True,
+                any(f"${option_name}" in sql for sql in step.rules.values()),
                 f"--set {target}",
             )
             changed = replace(step, options={**step.options, option_name: value})

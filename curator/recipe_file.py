@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curator import yamlfile
+from curator.corpus_cleaner import Look
 from curator.errors import CuratorError, RecipeError, UsageError
 from curator.loading import Plugins
 from curator.plugin import REQUIRED, Dedup, Source, Step
-from curator.recipe import GATE, Options, Recipe, StepSpec, Used, checked_value, fingerprint, is_table
+from curator.recipe import GATE, LOOK, Options, Recipe, StepSpec, Used, checked_value, fingerprint, is_table
 from curator.registry import Entry, suggest
 
 
@@ -90,13 +92,16 @@ class RecipeFile:
                 )
             sources.append(source)
         steps: list[StepSpec] = []
+        places: list[int] = []
+        self.source_names = [s.name for s in sources]
         for i, raw in enumerate(self.model.steps):
             step = self.step(raw, ("steps", i), steps)
             if any(s.name == step.name for s in steps):
                 raise self.error(
                     f"two steps are called {step.name!r}; name the second with as:", ("steps", i)
                 )
-            steps.append(step)
+            steps += [*self.looks(step, steps, ("steps", i)), step]
+            places += [i] * (len(steps) - len(places))
         try:
             corpus = str(expand_variables(self.model.corpus))
         except UsageError as error:
@@ -111,7 +116,7 @@ class RecipeFile:
             steps=tuple(steps),
         )
         for at, message in check_rules(recipe):
-            raise self.error(message, ("steps", at))
+            raise self.error(message, ("steps", places[at]))
         return recipe
 
     def only(self, raw: Any, path: yamlfile.Path) -> tuple[str, Options]:
@@ -141,6 +146,8 @@ class RecipeFile:
                         checked[name] = [self.file_option(file) for file in given_files]
                     else:
                         checked[name] = self.file_option(given_files)
+                elif name in known and known[name].is_folder:
+                    checked[name] = self.folder_option(checked[name])
             except UsageError as error:
                 raise self.error(str(error), (*path, entry.name, name)) from None
         for option in known.values():
@@ -155,6 +162,12 @@ class RecipeFile:
         if not path.is_file():
             raise UsageError(f"there is no file {value!r} in {self.base}")
         return str(path)
+
+    def folder_option(self, value: str) -> str:
+        """The folder's path, or the value as it is where there is no such folder."""
+        value = str(expand_variables(value))
+        path = Path(self.base) / value
+        return str(path) if path.is_dir() else value
 
     def source(self, raw: Any, path: yamlfile.Path) -> Used:
         name, given = self.only(raw, path)
@@ -202,9 +215,11 @@ class RecipeFile:
             rules = step.declared_rules()
             rule_options = (*step.rule_options(), *(o for o in options if o not in entry.plugin.options()))
             rule_options = tuple(dict.fromkeys(rule_options))
+            in_rules = Step.rule_options(step)
             for option, value in options.items():
-                if is_table(value) and option not in rule_options:
-                    what = f"{option} decides what is measured, so it cannot be a table over a column"
+                if is_table(value) and option in entry.plugin.options() and option not in in_rules:
+                    why = "is in no rule" if option in rule_options else "decides what is measured"
+                    what = f"{option} {why}, so it cannot be a table over a column"
                     raise self.error(what, (*path, name, option))
             signals = signal_types(step, label)
             versions = dict(step.versions())
@@ -223,9 +238,14 @@ class RecipeFile:
         measured = {
             k: v
             for k, v in options.items()
-            if k not in rule_options and not (k in known and known[k].is_file)
+            if k not in rule_options and not (k in known and (known[k].is_file or known[k].is_folder))
         }
         dedup = step if isinstance(step, Dedup) else None
+        wide = tuple(signals) if dedup and dedup.wide else getattr(entry.plugin, "wide", ()) or ()
+        awaits = bool(getattr(entry.plugin, "looks", ()))
+        if awaits and not self.model.keep_original:
+            what = f"{name} reads the texts a second time, so keep_original must not be false"
+            raise self.error(what, (*path, name))
         return StepSpec(
             name=label,
             kind=entry.kind,
@@ -243,6 +263,7 @@ class RecipeFile:
                 cleaners,
                 read,
                 sorted(signals.items()),
+                *([self.population(before)] if awaits else []),
             ),
             rules=rules,
             signals=signals,
@@ -253,9 +274,50 @@ class RecipeFile:
             group=dedup.group if dedup else None,
             bands=dedup.band_keys if dedup else None,
             signature=dedup.signature if dedup else None,
-            wide=dedup.wide if dedup else False,
+            vectors=dedup.vectors if dedup else None,
+            sets=dedup.sets if dedup and dedup.sets in signals else None,
+            wide_signals=wide,
+            awaits=awaits,
+            behind=tuple(s.table for s in before if s.awaits and s.kind == "cleaner"),
             expect=self.range(expect, (*path, name, "expect")),
         )
+
+    def looks(self, step: StepSpec, before: list[StepSpec], path: yamlfile.Path) -> list[StepSpec]:
+        """The looks of a corpus cleaner, as steps before it."""
+        if not step.awaits:
+            return []
+        plugin = step.build(self.plugins)
+        versions = dict(plugin.versions())
+        found = []
+        for i, look in enumerate(plugin.looks):
+            built = Look(plugin, look)
+            population = [self.population(before)] if i else []
+            cleaners = [s.fingerprint for s in before if s.kind == "cleaner"]
+            measured = {k: v for k, v in step.options.items() if k not in step.rule_options}
+            found.append(
+                replace(
+                    step,
+                    name=f"{step.name}.{look}",
+                    kind=LOOK,
+                    fingerprint=fingerprint(
+                        LOOK, look, step.plugin, step.version, measured, versions, cleaners, population
+                    ),
+                    rules={},
+                    notes={},
+                    signals=signal_types(built, step.name),
+                    wide_signals=tuple(built.declared_signals()),
+                    awaits=i > 0,
+                    expect=None,
+                )
+            )
+        return found
+
+    def population(self, before: list[StepSpec]) -> list[Any]:
+        """What decides which documents no step before drops: a corpus cleaner's texts depend on it."""
+        return [self.source_names] + [
+            [s.fingerprint, sorted(s.rules.items()), {o: s.options.get(o) for o in s.rule_options}]
+            for s in before
+        ]
 
     def chosen(self, rules: dict[str, str], names: Any, path: yamlfile.Path) -> dict[str, str]:
         if names is None:

@@ -81,7 +81,8 @@ def decide_stored(catalog: Catalog) -> list[str]:
         decided = []
         for name, text in stored:
             try:
-                plan = decision_plan(Recipe.from_json(text))
+                recipe = Recipe.from_json(text)
+                plan = decision_plan(recipe)
             except (TypeError, KeyError, CuratorError) as error:  # another version of curator wrote it
                 messages.append(f"recipe {name} is to be decided again by hand: {error}")
                 continue
@@ -93,6 +94,10 @@ def decide_stored(catalog: Catalog) -> list[str]:
                 decisions.export(con, plan, files)
             decided.append((plan, files))
             messages += [f"recipe {plan.decision_set}: {stopped}"] if stopped else []
+            if awaiting := [step.name for step in recipe.steps if step.awaits]:
+                messages.append(
+                    f"recipe {name}: {', '.join(awaiting)} looked at the whole corpus; `curator run {recipe.file}` does it again"
+                )
         with catalog.write(wait=600.0) as con:
             for plan, files in decided:
                 decisions.write(con, plan, files, catalog.folder)

@@ -28,6 +28,7 @@ from curator.pipeline import FINAL_SIGNALS, MeasureTask, ReadTask, make_worker, 
 from curator.planning import Changes, current_parts, plan_splits, read_tasks
 from curator.recipe import Recipe
 from curator.shards import sweep
+from curator.stages import delete_found, find_awaited, stretches, write_found
 from curator.summary import Funnel, check_guards, funnel
 from curator_catalog import Catalog, CatalogBusy, CatalogError, commits, decisions
 
@@ -126,7 +127,7 @@ class _Coordinator:
         self.plugins = Plugins(recipe.plugins)
         for used in (*recipe.sources, *recipe.steps):
             if used.ref:
-                self.plugins.by_ref(used.ref, used.kind, used.plugin)
+                self.plugins.by_ref(used.ref, used.plugin_kind, used.plugin)
         self.counts: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
         self.failed: list[str] = []
@@ -284,6 +285,7 @@ class _Coordinator:
                         "version": step.version,
                         "fingerprint": step.fingerprint,
                         "options": {k: v for k, v in step.options.items() if k not in step.rule_options},
+                        "behind": step.behind,
                     },
                 )
         commits.ensure_measure(
@@ -296,29 +298,28 @@ class _Coordinator:
                 "version": "1",
                 "fingerprint": self.recipe.text_version,
                 "options": {},
+                "behind": self.recipe.behind,
             },
         )
         if not self.recipe.keep_original and self.recipe.cleaners:
             con.execute("INSERT OR REPLACE INTO store.settings VALUES ('keep_original', 'false')")
 
     def _measure_missing(self) -> None:
-        """A round for each stretch between gates, since a gate needs what stands before it measured.
+        """A round for each stretch: a gate needs what stands before it measured, and some steps await the corpus.
 
         What failed in earlier runs has been tried again then, so its old rows leave the quarantine.
         """
-        gates = [i for i, s in enumerate(self.recipe.steps) if s.kind == "gate"]
-        starts = [0, *(g + 1 for g in gates)]
-        for start, stop in zip(starts, [*gates, len(self.recipe.steps)], strict=True):
+        for steps in stretches(self.recipe):
+            title = "measuring what is missing"
+            if steps and self.recipe.steps[steps.start].awaits:
+                title = f"{self.recipe.steps[steps.start].name} and what follows"
+                find_awaited(self.catalog, self.recipe, self.plan, steps.start, self.progress.note)
+            last = steps.stop == len(self.recipe.steps)
             with self.catalog.scratch(wait=600.0) as con:
-                tasks = measure_tasks(
-                    con,
-                    self.recipe,
-                    self.plan,
-                    range(start, stop),
-                    self.run_id,
-                    last=stop == len(self.recipe.steps),
-                )
-            self._map("measuring what is missing", tasks)
+                tasks = measure_tasks(con, self.recipe, self.plan, steps, self.run_id, last=last)
+            found = write_found(self.catalog, self.recipe, steps.stop) if tasks else {}
+            self._map(title, [replace(t, found=found) for t in tasks])
+        delete_found(self.folder)
         with self.catalog.write(wait=600.0) as con:
             con.execute(
                 "DELETE FROM quarantine WHERE doc_id IS NOT NULL AND step IN (SELECT unnest(?)) "

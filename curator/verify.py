@@ -163,7 +163,7 @@ def _digest_queries(steps: list[str]) -> Iterator[str]:
     )
     yield (
         "SELECT concat_ws(chr(31), step, x.doc_key, cluster_id, cluster_size, y.doc_key) FROM duplicates c "
-        "JOIN documents x ON x.doc_id = c.doc_id JOIN documents y ON y.doc_id = kept_copy "
+        "JOIN documents x ON x.doc_id = c.doc_id LEFT JOIN documents y ON y.doc_id = kept_copy "
         "WHERE decision_set = (SELECT value FROM store.settings WHERE name = 'decision_set') ORDER BY step, x.doc_key"
     )
 

@@ -123,6 +123,7 @@ def _commit_measure(
     run_id: int,
 ) -> None:
     ensure_measure(con, table, measure)
+    con.execute("DELETE FROM store.span_sets WHERE list_contains(inputs, ?)", [table])
     if measure["narrow"]:
         name, path = f"measures.{quoted(table)}", str(folder / measure["narrow"])
         # by range, so that only the row groups of the shard are looked at
@@ -158,7 +159,7 @@ def ensure_measure(con: duckdb.DuckDBPyConnection, table: str, measure: Mapping[
     columns += [f"{quoted(c)} {t}" for c, t in measure["signals"].items() if c not in measure["wide_signals"]]
     con.execute(f"CREATE TABLE {name} ({', '.join(columns)})")
     con.execute(
-        "INSERT INTO store.measures VALUES (?, ?, ?, ?, ?, ?, current_timestamp::TIMESTAMP)",
+        "INSERT INTO store.measures VALUES (?, ?, ?, ?, ?, ?, current_timestamp::TIMESTAMP, ?)",
         [
             table,
             measure["plugin"],
@@ -166,6 +167,7 @@ def ensure_measure(con: duckdb.DuckDBPyConnection, table: str, measure: Mapping[
             measure["fingerprint"],
             json.dumps(measure["options"], default=str),
             bool(measure["wide_signals"]),
+            list(measure["behind"]),
         ],
     )
     con.execute(f"COMMENT ON TABLE {name} IS 'What {measure['plugin']} measured, one row a document'")
@@ -235,5 +237,5 @@ def remove_documents(con: duckdb.DuckDBPyConnection, doc_ids: str) -> None:
     ).fetchall()
     for schema, table in tables:
         con.execute(f"DELETE FROM {schema}.{quoted(table)} WHERE doc_id IN (SELECT doc_id FROM removed)")
-    con.execute("DELETE FROM store.edge_sets")
+    con.execute("DELETE FROM store.edge_sets; DELETE FROM store.span_sets")
     con.execute("DROP TABLE removed")

@@ -9,7 +9,8 @@ import duckdb
 
 from curator_catalog.duplicates import cluster_equal, cluster_linked, elect
 from curator_catalog.edges import DDL, EdgeSummary, derive_edges
-from curator_catalog.plans import DecisionPlan, aliases, escaped, joined, mark, passes
+from curator_catalog.plans import DecisionPlan, aliases, escaped, joined, mark, passes, ranked
+from curator_catalog.vectors import derive_vector_edges
 from curator_catalog.views import quoted, wide_relation
 
 
@@ -24,12 +25,25 @@ def derive_missing_edges(
             continue
         if not found:
             con.execute(DDL)
-        source = wide_relation(con, folder, str(step.table), step.signals, "catalog.measures")
+        source = wide_relation(
+            con, folder, str(step.table), step.signals, step.wide_signals, "catalog.measures"
+        )
+        vectors = step.copies.vectors
+        sets = step.copies.sets
+        columns = (
+            f"m.{quoted(vectors.signal)} AS vector"
+            if vectors
+            else f"m.bands, m.{sets or 'signature'} AS signature"
+        )
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE measured AS SELECT m.doc_id, {step.copies.scope} AS scope, m.bands, m.signature "
+            f"CREATE OR REPLACE TEMP TABLE measured AS SELECT m.doc_id, {step.copies.scope} AS scope, {columns} "
             f"FROM {source} m JOIN {joined(plan, aliases(step.copies.scope, plan))} ON d.doc_id = m.doc_id"
         )
-        found[step.copies.edge_set] = derive_edges(con, "measured", step.copies.edge_set)
+        found[step.copies.edge_set] = (
+            derive_vector_edges(con, "measured", step.copies.edge_set, vectors)
+            if vectors
+            else derive_edges(con, "measured", step.copies.edge_set, exact=bool(sets))
+        )
         con.execute("DROP TABLE measured")
         known.add(step.copies.edge_set)
     return found
@@ -77,28 +91,37 @@ def find_copies(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, at: int, fol
     assert step.table is not None
     value = f"s{at}.{quoted(copies.group)}" if copies.group else "NULL"
     needed = aliases(f"{copies.scope} {copies.order_by} {value} s{at}.", plan)
-    ranks = "CASE d.source " + " ".join(
-        f"WHEN '{s.replace(chr(39), chr(39) * 2)}' THEN {r}" for r, s in enumerate(plan.sources)
-    )
+    reference = f"{ranked('d.source', copies.against)} < {len(copies.against)}"
     survives = " AND ".join(f"fails_{w} = 0" for w in range(plan.words)) if copies.reelect else "true"
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE population AS
-        SELECT d.doc_id, d.doc_key, {copies.scope} AS scope, {value} AS value, {ranks} ELSE {len(plan.sources)} END AS source_rank,
+        SELECT d.doc_id, d.doc_key, {copies.scope} AS scope, {value} AS value,
+            {ranked("d.source", plan.sources)} AS source_rank, {ranked("d.source", copies.prefer)} AS liked,
+            {reference} AS reference,
             d.source_key, d.content_hash, {survives} AS survives, {copies.order_by} AS preferred
         FROM {joined(plan, needed)} JOIN flags ON flags.doc_id = d.doc_id
         WHERE s{at}.doc_id IS NOT NULL AND {passes(plan, at)}"""
     )
     if copies.group:
         cluster_equal(con, "population", "value")
-    elif copies.min_similarity is not None:
-        measures = f"(SELECT doc_id, signature FROM {wide_relation(con, folder, step.table, step.signals, 'catalog.measures')})"
+    elif copies.min_similarity is not None and copies.vectors is None:
+        measures = f"(SELECT doc_id, {copies.sets or 'signature'} AS signature FROM {wide_relation(con, folder, step.table, step.signals, step.wide_signals, 'catalog.measures')})"
         cluster_linked(
-            con, "population", str(copies.edge_set), min_similarity=copies.min_similarity, measures=measures
+            con,
+            "population",
+            str(copies.edge_set),
+            min_similarity=copies.min_similarity,
+            measures=measures,
+            exact=bool(copies.sets),
         )
     else:
-        cluster_linked(con, "population", str(copies.edge_set))
+        cluster_linked(con, "population", str(copies.edge_set), min_similarity=copies.min_similarity)
     elect(
-        con, "population", "survives DESC, preferred DESC NULLS LAST, source_rank, source_key, content_hash"
+        con,
+        "population",
+        "survives DESC, reference DESC, liked, preferred DESC NULLS LAST, source_rank, source_key, content_hash",
+        copies=copies.copies,
+        one_sided=bool(copies.against),
     )
     con.execute(
         "INSERT INTO copies SELECT doc_id, ?, cluster_id, cluster_size, kept_copy FROM elected", [step.name]

@@ -147,7 +147,7 @@ def write(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, files: Path, folde
                 "plugin": s.plugin,
                 "table": s.table,
                 "signals": dict(s.signals),
-                "wide": bool(s.wide_signals),
+                "wide": list(s.wide_signals),
                 "edge_set": s.copies.edge_set if s.copies else None,
             }
             for s in plan.steps

@@ -64,15 +64,14 @@ def cluster_linked(
     *,
     min_similarity: float | None = None,
     measures: str | None = None,
+    exact: bool = False,
 ) -> int:
     """Clusters of documents that a path of edges connects, over documents of `population` only.
 
-    With `min_similarity`, over edges of at least that similarity; this needs `measures`, the relation
-    (doc_id, …, signature) that the edges were derived from. Result as `cluster_equal`; the scope is in
-    the edges.
+    With `min_similarity`, over edges of at least that similarity; where buckets are truncated this needs
+    `measures`, the relation (doc_id, …, signature) that the edges were derived from. Result as
+    `cluster_equal`; the scope is in the edges.
     """
-    if min_similarity is not None and measures is None:
-        raise ValueError("min_similarity needs the signatures: pass the relation they are in as measures")
     parameters = {"edge_set": edge_set}
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE present AS
@@ -94,8 +93,12 @@ def cluster_linked(
             FROM crowded"""
     else:
         _refuse_without_signatures(con, edge_set)
-        _similar_crowded(con, str(measures), min_similarity)
-        links += f" AND similarity >= {float(min_similarity)!r}::FLOAT UNION ALL FROM crowded_links"
+        links += f" AND similarity >= {float(min_similarity)!r}::FLOAT"
+        if number(con, "SELECT count(*) FROM crowded"):
+            if measures is None:
+                raise ValueError("min_similarity needs the signatures of truncated buckets: pass measures")
+            _similar_crowded(con, measures, min_similarity, exact)
+            links += " UNION ALL FROM crowded_links"
     pairs = con.execute(
         f"""SELECT x.place AS a, y.place AS b FROM ({links}) e
         JOIN present x ON x.group_key = e.a JOIN present y ON y.group_key = e.b""",
@@ -120,18 +123,33 @@ def cluster_linked(
         con.execute("DROP TABLE present; DROP TABLE crowded; DROP TABLE IF EXISTS temp.crowded_links")
 
 
-def elect(con: duckdb.DuckDBPyConnection, population: str, order_by: str, clusters: str = "clusters") -> None:
-    """Choose each cluster's kept copy: the first by `order_by`, SQL over the columns of `population`.
+def elect(
+    con: duckdb.DuckDBPyConnection,
+    population: str,
+    order_by: str,
+    *,
+    copies: str = "1",
+    one_sided: bool = False,
+    clusters: str = "clusters",
+) -> None:
+    """Choose each cluster's kept copies: the first by `order_by`, SQL over the columns of `population`.
 
-    Ties are broken by `doc_key`. Leaves the temporary table `elected` (doc_id, cluster_id, cluster_size,
-    kept_copy = the doc_id that is kept, kept BOOLEAN).
+    `copies` is SQL over cluster_size: how many. Ties are broken by `doc_key`. When `one_sided`, the documents
+    whose column `reference` is true are kept, and of a cluster without one all are. Leaves the temporary table `elected`
+    (doc_id, cluster_id, cluster_size, kept_copy = the first that is kept or NULL, kept BOOLEAN).
     """
+    kept = f"row_number() OVER best <= ({copies})"
+    if one_sided:
+        kept = "reference OR NOT bool_or(reference) OVER (PARTITION BY cluster_id)"
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE elected AS
-        SELECT doc_id, cluster_id, cluster_size, first_value(doc_id) OVER best AS kept_copy,
-            row_number() OVER best = 1 AS kept
-        FROM {population} JOIN (SELECT doc_id, cluster_id, cluster_size FROM {clusters}) USING (doc_id)
-        WINDOW best AS (PARTITION BY cluster_id ORDER BY {order_by}, doc_key)""")
+        SELECT * EXCLUDE (place), CASE WHEN bool_or(kept) OVER same THEN
+            first_value(doc_id) OVER (PARTITION BY cluster_id ORDER BY NOT kept, place) END AS kept_copy
+        FROM (
+            SELECT doc_id, cluster_id, cluster_size, row_number() OVER best AS place, {kept} AS kept
+            FROM {population} JOIN (SELECT doc_id, cluster_id, cluster_size FROM {clusters}) USING (doc_id)
+            WINDOW best AS (PARTITION BY cluster_id ORDER BY {order_by}, doc_key))
+        WINDOW same AS (PARTITION BY cluster_id)""")
 
 
 def _cluster(con: duckdb.DuckDBPyConnection, labelled: str, parameters: dict[str, str] | None = None) -> int:
@@ -147,11 +165,13 @@ def _cluster(con: duckdb.DuckDBPyConnection, labelled: str, parameters: dict[str
     return number(con, "SELECT count(*) FROM clusters WHERE doc_key = cluster_id")
 
 
-def _similar_crowded(con: duckdb.DuckDBPyConnection, measures: str, min_similarity: float) -> None:
+def _similar_crowded(
+    con: duckdb.DuckDBPyConnection, measures: str, min_similarity: float, exact: bool
+) -> None:
     """Temp table `crowded_links` (a, b): links of the truncated buckets' present groups, similar enough."""
     number_members(con, "crowded")
     links = with_similarity(f"SELECT DISTINCT a, b FROM ({LINKS})", "present", measures)
-    with similarities(con):
+    with similarities(con, exact=exact):
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE crowded_links AS
             SELECT a, b FROM ({links}) WHERE similarity >= {float(min_similarity)!r}::FLOAT""")

@@ -18,17 +18,19 @@ promised stable across versions).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from duckdb.func import PythonUDFType
+from numpy.typing import NDArray
 
 ALL_PAIRS_UP_TO = 64
 NEIGHBOURS = 8
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 #: the catalog has them in its schema `store`, with comments (migration 0001)
 DDL = """
@@ -48,32 +50,34 @@ class EdgeSummary:
     truncated_buckets: int
 
 
-def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -> EdgeSummary:
+def derive_edges(
+    con: duckdb.DuckDBPyConnection, measures: str, edge_set: str, *, exact: bool = False
+) -> EdgeSummary:
     """Replace the rows of `edge_set` by what `measures` says.
 
     `measures` names a relation (doc_id, scope, bands BIGINT[], signature BLOB); rows without bands are in
-    no group. Runs inside the caller's transaction, if there is one.
+    no group. `exact`: `signature` is a sorted set, and similarities are true ones. Runs inside the caller's transaction, if there is one.
     """
     name = {"edge_set": edge_set}
     for table in ("edge_groups", "edges", "truncated_buckets"):
         con.execute(f"DELETE FROM {table} WHERE edge_set = $edge_set", name)
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE grouped AS
-        SELECT doc_id, md5_number_lower(coalesce(scope, '') || bands::VARCHAR) AS group_key
-        FROM {measures} WHERE len(bands) > 0""")
+    bands = number(con, f"SELECT coalesce(max(len(bands)), 0) FROM {measures}")
+    # buckets of different scopes must not meet
+    salt = "CASE WHEN coalesce(scope, '') = '' THEN 0 ELSE (md5_number_lower(scope) >> 1)::BIGINT END"
+    with _function(con, "group_key", _group_key, ["BIGINT", "BIGINT[]"], "UBIGINT"):
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE grouped AS
+            SELECT doc_id, group_key({salt}, bands) AS group_key FROM {measures} WHERE len(bands) > 0""")
     con.execute("INSERT INTO edge_groups SELECT $edge_set, doc_id, group_key FROM grouped", name)
-    # A group's members have equal bands and signatures, so any of them can stand for it here.
+    # A group's members have equal bands and signatures, so any of them can stand for it here. A column for
+    # each band, so that a band's turn reads its own alone.
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE banded AS
-        SELECT group_key, m.doc_id, bands,
-            -- buckets of different scopes must not meet
-            CASE WHEN coalesce(scope, '') = '' THEN 0
-                 ELSE (md5_number_lower(scope) >> 1)::BIGINT END AS salt
-        FROM {measures} m
-        SEMI JOIN (SELECT min(doc_id) AS doc_id FROM grouped GROUP BY group_key) one USING (doc_id)
-        JOIN grouped USING (doc_id)""")
+        SELECT group_key, doc_id, {"".join(f"xor(bands[{b}], salt) AS band_{b}, " for b in range(1, bands + 1))}
+        FROM (SELECT doc_id, bands, {salt} AS salt FROM {measures})
+        JOIN (SELECT group_key, min(doc_id) AS doc_id FROM grouped GROUP BY group_key) USING (doc_id)""")
     con.execute("CREATE OR REPLACE TEMP TABLE links (a UBIGINT, b UBIGINT, truncated BOOLEAN)")
-    for band in range(1, number(con, "SELECT coalesce(max(len(bands)), 0) FROM banded") + 1):
+    for band in range(1, bands + 1):
         con.execute(f"CREATE OR REPLACE TEMP TABLE shared AS {_shared(band)}")
         number_members(con, "shared")
         con.execute(f"INSERT INTO links {LINKS}")
@@ -86,7 +90,7 @@ def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -
         CREATE OR REPLACE TEMP TABLE linked AS
         SELECT a, b, bool_and(truncated) AS truncated FROM links GROUP BY a, b""")
     con.execute("DROP TABLE links")
-    with similarities(con):
+    with similarities(con, exact=exact):
         con.execute(
             "INSERT INTO edges SELECT $edge_set, a, b, similarity, truncated FROM "
             f"({with_similarity('FROM linked', 'banded', measures)})",
@@ -110,7 +114,7 @@ def derive_edges(con: duckdb.DuckDBPyConnection, measures: str, edge_set: str) -
 def _shared(band: int) -> str:
     """The buckets of one band that more than one group is in."""
     return f"""
-        WITH one AS (SELECT xor(bands[{band}], salt) AS bucket, group_key FROM banded)
+        WITH one AS (SELECT band_{band} AS bucket, group_key FROM banded WHERE band_{band} IS NOT NULL)
         SELECT {band}::USMALLINT AS band, bucket, group_key FROM one
         SEMI JOIN (SELECT bucket FROM one GROUP BY bucket HAVING count(*) > 1) many USING (bucket)"""
 
@@ -143,15 +147,47 @@ LINKS = f"""
 
 
 @contextmanager
-def similarities(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """The SQL function `signature_similarity(BLOB, BLOB) -> FLOAT`, NULL where either is NULL."""
-    con.create_function(
-        "signature_similarity", _similarity, ["BLOB", "BLOB"], "FLOAT", type=PythonUDFType.ARROW
-    )
+def _function(
+    con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., pa.Array], given: list[str], gives: str
+) -> Iterator[None]:
+    """An SQL function over Arrow arrays, as long as the context lasts."""
+    con.create_function(name, function, given, gives, type=PythonUDFType.ARROW)
     try:
         yield
     finally:
-        con.remove_function("signature_similarity")
+        con.remove_function(name)
+
+
+def similarities(con: duckdb.DuckDBPyConnection, *, exact: bool = False) -> AbstractContextManager[None]:
+    """The SQL function `signature_similarity(BLOB, BLOB) -> FLOAT`, NULL where either is NULL.
+
+    `exact`: of sorted sets instead of signatures.
+    """
+    compare = _similarity
+    if exact:
+        from curator_catalog.jaccard import jaccard  # imports numba
+
+        compare = jaccard
+    return _function(con, "signature_similarity", compare, ["BLOB", "BLOB"], "FLOAT")
+
+
+def _group_key(salts: pa.ChunkedArray, bands: pa.ChunkedArray) -> pa.Array:
+    """A hash of each list of band keys and the scope's salt; no list is empty."""
+    lists = bands.combine_chunks()
+    starts = np.asarray(lists.offsets, np.int64)
+    keys = np.asarray(lists.values, np.int64)[starts[0] : starts[-1]].view(np.uint64)
+    starts = starts - starts[0]
+    places = np.arange(1, len(keys) + 1) - np.repeat(starts[:-1], np.diff(starts))
+    mixed = _mix(keys + places.astype(np.uint64) * _ODD)
+    sums = np.add.reduceat(mixed, starts[:-1]) if len(mixed) else np.empty(0, np.uint64)
+    return pa.array(_mix(sums ^ np.asarray(salts.combine_chunks(), np.int64).view(np.uint64)))
+
+
+def _mix(h: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """splitmix64's finalizer: every bit of `h` may turn any of the result."""
+    h = (h ^ h >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ h >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return h ^ h >> np.uint64(31)
 
 
 def with_similarity(links: str, groups: str, measures: str) -> str:

@@ -5,7 +5,7 @@ The SQL is over the aliases d (documents), f (final text) and s0, s1, … (the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,23 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Vectors:
+    """Which pairs of vectors are compared and stored as edges; see `curator_catalog.vectors`."""
+
+    signal: str
+    clusters: int | None = None
+    seed: int = 0
+    store_above: float = 0.8
+
+
+@dataclass(frozen=True)
 class Copies:
-    """How a dedup step finds and elects: `scope` and `order_by` are SQL over d, f, s0, s1, …"""
+    """How a dedup step finds and elects: `scope` and `order_by` are SQL over d, f, s0, s1, …
+
+    Edges come from bands, or, where `vectors` are given, from these; their similarity from signatures, or from
+    the signal `sets`. Of a cluster so many `copies` (SQL over cluster_size) are kept: of the sources `prefer`
+    first, then of the largest `order_by`. With sources `against`, only what they have is dropped, of the others.
+    """
 
     group: str | None
     edge_set: str | None
@@ -39,6 +54,11 @@ class Copies:
     order_by: str
     min_similarity: float | None = None
     reelect: bool = False
+    vectors: Vectors | None = None
+    sets: str | None = None
+    prefer: tuple[str, ...] = ()
+    copies: str = "1"
+    against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +146,12 @@ def mark(con: duckdb.DuckDBPyConnection, bit: int, hits: str) -> None:
     con.execute(
         f"UPDATE flags SET fails_{bit // 64} = fails_{bit // 64} | {1 << bit % 64}::UBIGINT WHERE doc_id IN ({hits})"
     )
+
+
+def ranked(column: str, names: Sequence[str]) -> str:
+    """SQL: the place of a column's value among names, from 0; their number where it is none of them."""
+    cases = " ".join(f"WHEN '{n.replace(chr(39), chr(39) * 2)}' THEN {i}" for i, n in enumerate(names))
+    return f"CASE {column} {cases} ELSE {len(names)} END" if names else "0"
 
 
 def escaped(path: Path) -> str:

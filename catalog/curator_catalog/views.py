@@ -7,7 +7,7 @@ registered, and a subquery is not allowed there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -158,15 +158,18 @@ def wide_relation(
     folder: Path,
     table: str,
     signals: Mapping[str, str],
+    wide: Collection[str],
     schema: str = "measures",
 ) -> str:
-    """The rows of a wide measure: those of its files whose documents are in force."""
+    """The rows of a measure whose signals `wide` lie in shard files: of documents in force."""
     found = _files(con, folder, table)
     name = f"{schema}.{quoted(table)}"
     if found is None:
-        nulls = ", ".join(f"NULL::{kind} AS {quoted(signal)}" for signal, kind in signals.items())
-        return f"(SELECT doc_id, {nulls} FROM {name})"
-    return f"(FROM {found} SEMI JOIN {name} USING (doc_id))"
+        nulls = ", ".join(f"NULL::{signals[signal]} AS {quoted(signal)}" for signal in wide)
+        return f"(SELECT *, {nulls} FROM {name})"
+    if len(wide) == len(signals):
+        return f"(FROM {found} SEMI JOIN {name} USING (doc_id))"
+    return f"(SELECT * FROM {name} LEFT JOIN {found} USING (doc_id))"
 
 
 def _signal_views(con: duckdb.DuckDBPyConnection, folder: Path, chosen: dict[str, Any] | None) -> None:
@@ -178,10 +181,9 @@ def _signal_views(con: duckdb.DuckDBPyConnection, folder: Path, chosen: dict[str
         if not step["signals"]:
             continue
         table = step["table"]
+        wide = list(step["signals"]) if step["wide"] is True else step["wide"]
         source = (
-            wide_relation(con, folder, table, step["signals"])
-            if step["wide"]
-            else f"measures.{quoted(table)}"
+            wide_relation(con, folder, table, step["signals"], wide) if wide else f"measures.{quoted(table)}"
         )
         columns = ", ".join(quoted(c) for c in step["signals"])
         view = f"signals.{quoted(step['name'])}"

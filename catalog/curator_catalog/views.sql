@@ -28,3 +28,7 @@ COMMENT ON COLUMN main.duplicate_edges.step IS 'The dedup step';
 COMMENT ON COLUMN main.duplicate_edges.similarity IS 'Estimated Jaccard similarity; 1 for equal signatures';
 CREATE OR REPLACE MACRO main.documents_in(set_name) AS TABLE $documents_in;
 COMMENT ON MACRO TABLE main.documents_in IS 'documents, as another decision set sees them: FROM documents_in(''medical-web'')';
+CREATE OR REPLACE MACRO main.cluster_size(document) AS coalesce((
+    SELECT max(c.cluster_size) FROM main.duplicates c
+    WHERE c.doc_id = document AND c.decision_set = (SELECT value FROM store.settings WHERE name = 'decision_set')), 1);
+COMMENT ON MACRO main.cluster_size IS 'Documents in the largest cluster of copies that a document is in, in the decision set in force: cluster_size(doc_id); 1 where it has none';

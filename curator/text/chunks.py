@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curator.text import learned
-from curator.text.normal import normalize
+from curator.text.normal import normalized_words
 from curator.text.spacy_en import SpacyEnglish
 from curator.text.table import Overlay, Table
 from curator.text.tokenizers import tokenizer_version
@@ -41,7 +41,7 @@ class Chunks:
             case "unspaced":
                 return split(*buffers(texts), marks_apart=True, letters_apart=True)
             case "normalized":
-                return split(*normalize(texts))
+                return normalized_words(texts)
             case _:
                 return self._table(tokenizer).words(*buffers(texts), self._learners[tokenizer])
 

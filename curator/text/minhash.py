@@ -128,3 +128,42 @@ def _band_keys(signatures: NDArray[np.uint32], bands: int, rows: int) -> NDArray
                 h = _fold(h, U64(signatures[d, row]))
             keys[d, band] = _fold(h, U64(rows))
     return keys
+
+
+def shingle_sets(
+    doc_offsets: NDArray[np.int64], word_hashes: NDArray[np.uint64], ngram: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """The distinct shingles of each document by 64 bits, sorted: int64[n_docs + 1] offsets into uint64[n]."""
+    found, offsets = np.empty(len(word_hashes), U64), np.empty(len(doc_offsets), np.int64)
+    n = _shingle_sets(doc_offsets, word_hashes, ngram, found, offsets)
+    return offsets, found[:n]
+
+
+@njit(nogil=True, cache=True)
+def _shingle_sets(
+    doc_offsets: NDArray[np.int64],
+    word_hashes: NDArray[np.uint64],
+    ngram: int,
+    found: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+) -> int:
+    n = 0
+    for d in range(len(doc_offsets) - 1):
+        offsets[d] = n
+        start, stop = doc_offsets[d], doc_offsets[d + 1]
+        size = min(ngram, stop - start)
+        if not size:
+            continue
+        own = np.empty(stop - start - size + 1, U64)
+        for i in range(len(own)):
+            h = U64(size)
+            for w in range(start + i, start + i + size):
+                h = _fold(h, word_hashes[w])
+            own[i] = h
+        own.sort()
+        for i in range(len(own)):
+            if i == 0 or own[i] != own[i - 1]:
+                found[n] = own[i]
+                n += 1
+    offsets[len(doc_offsets) - 1] = n
+    return n

@@ -64,7 +64,7 @@ class Table(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def _second_hash(data: Bytes, at: np.uint64, size: np.uint64) -> np.uint64:
+def second_hash(data: Bytes, at: np.uint64, size: np.uint64) -> np.uint64:
     h, stop = size * ODD, at + size
     if size < U(4):
         h = (h ^ U(data[at]) ^ U(data[at + (size >> U(1))]) << U(8) ^ U(data[stop - U(1)]) << U(16)) * ODD
@@ -152,7 +152,7 @@ def _look_up(
                     entries[n] = -n_long
                     n += 1
                 else:
-                    one, two = xxh3(data, U(start), U(size)), _second_hash(data, U(start), U(size))
+                    one, two = xxh3(data, U(start), U(size)), second_hash(data, U(start), U(size))
                     entry = base_index[_slot(base_index, base_keys, one, two)]
                     if entry < 0:
                         slot = _slot(index, keys, one, two)

@@ -127,6 +127,40 @@ def _long(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     return _avalanche(merged)
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _upto3(first: np.uint64, middle: np.uint64, last: np.uint64, n: np.uint64) -> np.uint64:
+    h = (first << U(16) | middle << U(24) | last | n << U(8)) ^ FLIP_3
+    h = (h ^ h >> U(33)) * P64_2
+    h = (h ^ h >> U(29)) * P64_3
+    return h ^ h >> U(32)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _upto8(first: np.uint64, last: np.uint64, n: np.uint64) -> np.uint64:
+    h = (last | first << U(32)) ^ FLIP_8
+    h ^= (h << U(49) | h >> U(15)) ^ (h << U(24) | h >> U(40))
+    h *= RRMXMX
+    h = (h ^ (h >> U(35)) + n) * RRMXMX
+    return h ^ h >> U(28)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _upto16(first: np.uint64, last: np.uint64, n: np.uint64) -> np.uint64:
+    low, high = first ^ FLIP_16_LOW, last ^ FLIP_16_HIGH
+    return _avalanche(n + _swap(low) + high + _fold(low, high))
+
+
+@njit(nogil=True, cache=True)
+def xxh3_of(low: np.uint64, high: np.uint64, n: np.uint64) -> np.uint64:
+    """The hash of 1 to 15 bytes, which lie in `low` and, from the ninth, in `high`, little-endian."""
+    if n > U(8):
+        return _upto16(low, low >> U(8) * (n - U(8)) | high << U(8) * (U(16) - n), n)
+    if n >= U(4):
+        return _upto8(low & LOW, low >> U(8) * (n - U(4)) & LOW, n)
+    byte = U(0xFF)
+    return _upto3(low & byte, low >> U(8) * (n >> U(1)) & byte, low >> U(8) * (n - U(1)) & byte, n)
+
+
 @njit(nogil=True, cache=True)
 def xxh3(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
     """The hash of the `n` bytes of `data` (uint8) from `at`; both must be uint64."""
@@ -135,19 +169,11 @@ def xxh3(data: np.ndarray, at: np.uint64, n: np.uint64) -> np.uint64:
             return _upto128(data, at, n)
         return _upto240(data, at, n) if n <= U(240) else _long(data, at, n)
     if n > U(8):
-        low, high = read64(data, at) ^ FLIP_16_LOW, read64(data, at + n - U(8)) ^ FLIP_16_HIGH
-        return _avalanche(n + _swap(low) + high + _fold(low, high))
+        return _upto16(read64(data, at), read64(data, at + n - U(8)), n)
     if n >= U(4):
-        h = (read32(data, at + n - U(4)) | read32(data, at) << U(32)) ^ FLIP_8
-        h ^= (h << U(49) | h >> U(15)) ^ (h << U(24) | h >> U(40))
-        h *= RRMXMX
-        h = (h ^ (h >> U(35)) + n) * RRMXMX
-        return h ^ h >> U(28)
+        return _upto8(read32(data, at), read32(data, at + n - U(4)), n)
     if n > U(0):
-        h = U(data[at]) << U(16) | U(data[at + (n >> U(1))]) << U(24) | U(data[at + n - U(1)]) | n << U(8)
-        h ^= FLIP_3
-    else:
-        h = FLIP_0
-    h = (h ^ h >> U(33)) * P64_2
+        return _upto3(U(data[at]), U(data[at + (n >> U(1))]), U(data[at + n - U(1)]), n)
+    h = (FLIP_0 ^ FLIP_0 >> U(33)) * P64_2
     h = (h ^ h >> U(29)) * P64_3
     return h ^ h >> U(32)

@@ -264,8 +264,17 @@ def test_without_signatures_there_are_edges_but_no_slider(con: duckdb.DuckDBPyCo
     assert linked(con, [1, 2]) == {frozenset({1, 2})}
     with pytest.raises(ValueError, match="measured without them"):
         linked(con, [1, 2], 0.5)
-    with pytest.raises(ValueError, match="pass the relation"):
-        cluster_linked(con, "population", "set", min_similarity=0.5)
+
+
+def test_truncated_buckets_need_signatures(con: duckdb.DuckDBPyConnection) -> None:
+    """A cut over edges alone needs none, unless links of a truncated bucket are to be made anew."""
+    load(con, CHAIN)
+    derive_edges(con, "measures", "set")
+    assert cluster_linked(con, "documents", "set", min_similarity=0.3) == 1
+    load(con, crowd(80))
+    derive_edges(con, "measures", "set")
+    with pytest.raises(ValueError, match="pass measures"):
+        cluster_linked(con, "documents", "set", min_similarity=0.5)
 
 
 def test_scopes_do_not_meet(con: duckdb.DuckDBPyConnection) -> None:

@@ -31,11 +31,13 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "url": [],
     "perplexity": [],
     "domain": [],  # needs a model: tests/plugins/test_domain.py trains one and checks the contract with it
+    "semantic": [],
 }
 NEEDS = {"datatrove": "spacy"}
 ELSEWHERE = {
     "domain": "it needs a model: tests/plugins/test_domain.py trains one and checks it",
     "perplexity": "it needs a model: tests/plugins/test_perplexity.py has one and checks it",
+    "semantic": "it needs a model: tests/plugins/test_semantic.py has two and checks them",
     "url": "it needs lists: tests/plugins/test_url.py has some and checks it",
 }
 STEPS = {e.name: e for e in Plugins().all() if e.kind in STEP_KINDS and e.origin.startswith("corpus-curator")}

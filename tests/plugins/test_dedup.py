@@ -87,7 +87,9 @@ def test_minhash_refuses_options_without_sense(options: dict[str, float]) -> Non
 
 
 def test_deciding_options_stay_out_of_measuring() -> None:
-    assert set(MinHash().rule_options()) == {"keep", "within", "reelect", "min_similarity"}
+    assert set(MinHash().rule_options()) == {
+        *("keep", "prefer", "copies", "against", "within", "reelect", "min_similarity")
+    }
     assert "whitespace" in MinHash(words="whitespace").versions()["words"]
     assert Exact().versions() == {}
     assert "normalized" in Exact(on="normalized").versions()["words"]

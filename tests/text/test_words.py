@@ -168,6 +168,20 @@ def test_normalizing_every_character() -> None:
     assert found.hashes.tolist() == [xxhash.xxh3_64_intdigest(word.encode()) for word in words]
 
 
+def test_normalized_words_of_every_length_and_neighbour() -> None:
+    """Words that registers hold, and those just longer or broken off, at the end of a text and before it."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    words = [letters[at : at + size] for size in range(20) for at in (0, 20, 22, 30)]
+    around = ["", " ", ".", "9", "é", "\u0301", "@", "[", "`", "{", "\x7f", "\xa0", "ſ", "한"]
+    batch = [f"{before}{word}{after}" for word in words for before in around for after in around]
+    batch += [f"{text} and a rest that is long enough" for text in batch]
+    found = Chunks().words(arrow(batch), "normalized")
+    expected = [word for text in batch for word in normalized(text).split()]
+    assert found.hashes.tolist() == [xxhash.xxh3_64_intdigest(word.encode()) for word in expected]
+    assert found.lengths.tolist() == [len(word) for word in expected]
+    assert found.flags.tolist() == [flags_of(word) for word in expected]
+
+
 def test_hash_is_xxh3() -> None:
     data = np.random.default_rng(1).integers(0, 256, 5000, np.uint8)
     for n in [*range(1100), 2047, 2048, 2049, 4096, 4990]:

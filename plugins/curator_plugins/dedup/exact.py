@@ -1,4 +1,4 @@
-"""Exact copies: documents whose texts, or normalised texts, have the same xxh3-128 hash.
+"""Exact copies: documents whose texts, normalised texts or addresses have the same xxh3-128 hash.
 
 The normalised text is compared by its words (curator.text.normal: lower case, numbers as 0, no punctuation,
 no accents, any white space): the hash is over the words' hashes, made once and shared with minhash. About
@@ -8,6 +8,7 @@ no accents, any white space): the hash is over the words' hashes, made once and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -21,17 +22,25 @@ if TYPE_CHECKING:
 
 
 class Exact(Dedup):
-    """Find exact copies: documents with equal texts, as they stand or normalised."""
+    """Find exact copies: documents with equal texts, as they stand or normalised, or of one address.
+
+    Addresses are compared as w3lib's `canonicalize_url` writes them (parameters sorted, escapes and port evened
+    out, no fragment); a document without one is equal to none.
+    """
 
     version = 1
     signals: ClassVar[Any] = {"hash": pl.String}
     group = "hash"
 
-    on: Annotated[Literal["text", "normalized"], "what is compared; without a word, nothing is"] = "text"
+    on: Annotated[
+        Literal["text", "normalized", "url"], "what is compared; without a word, or an address, nothing is"
+    ] = "text"
 
     def versions(self) -> Mapping[str, str]:
         if self.on == "text":
             return {}
+        if self.on == "url":
+            return {"w3lib": version("w3lib")}
         from curator.text import tokenizer_version
 
         return {"words": tokenizer_version("normalized")}
@@ -39,6 +48,9 @@ class Exact(Dedup):
     def measure(self, docs: Documents) -> Mapping[str, pl.Series]:
         from curator.text.words import buffers
 
+        if self.on == "url":
+            found = docs.frame["url"].map_elements(_address_hash, return_dtype=pl.String)
+            return {"hash": found.alias("hash")}
         if self.on == "text":
             data, offsets = buffers(docs.arrow_text)
         else:
@@ -50,6 +62,16 @@ class Exact(Dedup):
             for start, stop in pairwise(bounds)
         ]
         return {"hash": pl.Series("hash", hashes, pl.String)}
+
+
+def _address_hash(url: str) -> str | None:
+    from w3lib.url import canonicalize_url
+
+    try:
+        even = str(canonicalize_url(url.strip()))
+    except ValueError:  # brackets that hold no IPv6 address
+        even = url.strip()
+    return xxhash.xxh3_128_hexdigest(even.encode()) if url.strip() else None
 
 
 @hookimpl

@@ -1,0 +1,117 @@
+"""Spans of texts: the lines or paragraphs with hashes of 128 bits, and texts with some spans cut out.
+
+Linear; hashing 500 MB/s and cutting 2 GB/s a core. The second hash is a polynomial over words of 8 bytes,
+independent of the first (xxh3), so that lines can be compared over a corpus without the texts at hand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+from curator.text.characters import classes
+from curator.text.normal import normalized_words
+from curator.text.passages import Found, Hashes
+from curator.text.segments import segments, strip
+from curator.text.table import second_hash
+from curator.text.words import Bytes, Offsets
+from curator.text.xxh3 import U, xxh3
+
+
+@njit(nogil=True, cache=True)
+def _hash_bytes(
+    data: Bytes, starts: Offsets, stops: Offsets, table: Bytes, keys: Hashes, checks: Hashes
+) -> None:
+    for s in range(len(starts)):
+        start, stop = strip(data, starts[s], stops[s], table)
+        keys[s] = xxh3(data, U(start), U(stop - start))
+        checks[s] = second_hash(data, U(start), U(stop - start))
+
+
+@njit(nogil=True, cache=True)
+def _hash_words(word_offsets: Offsets, words: Hashes, keys: Hashes, checks: Hashes) -> None:
+    for s in range(len(word_offsets) - 1):
+        key = check = U(word_offsets[s + 1] - word_offsets[s])
+        for w in range(word_offsets[s], word_offsets[s + 1]):
+            key = (key ^ words[w]) * U(0x9E3779B97F4A7C15)
+            key ^= key >> U(32)
+            check = check * U(0xD6E8FEB86659FD93) + words[w]
+        keys[s], checks[s] = key, check
+
+
+def line_spans(
+    data: Bytes, offsets: Offsets, *, paragraphs: bool, normalized: bool, min_characters: int
+) -> Found:
+    """The lines (between newlines) or paragraphs (between blank lines) that are not blank.
+
+    A span reaches to the beginning of the next one, so that it can be cut out. The hashes are of the line
+    without white space around it, or, `normalized`, of its words as `curator.text.normal` has them. Lines of
+    fewer than `min_characters` code points, and such without a word when `normalized`, are left out.
+    """
+    found = segments(data, offsets, newlines=2 if paragraphs else 1, stripped=False, blank=False)
+    docs = np.repeat(np.arange(len(offsets) - 1), np.diff(found.doc_offsets))
+    stops = np.empty(len(found.starts), np.int64)
+    stops[:-1] = found.starts[1:]
+    last = found.doc_offsets[1:][np.diff(found.doc_offsets) > 0] - 1
+    stops[last] = offsets[1:][np.diff(found.doc_offsets) > 0]
+    keys, checks = np.empty((2, len(stops)), np.uint64)
+    kept = found.characters >= min_characters
+    if normalized:
+        # what lies between a line and the next one is white space
+        bounds = np.append(found.starts, offsets[-1])
+        lines = pa.LargeStringArray.from_buffers(len(stops), pa.py_buffer(bounds), pa.py_buffer(data))
+        words = normalized_words(lines)
+        _hash_words(words.doc_offsets, words.hashes, keys, checks)
+        kept &= np.diff(words.doc_offsets) > 0
+    else:
+        _hash_bytes(data, found.starts, found.stops, classes(), keys, checks)
+    chosen = np.flatnonzero(kept)
+    base = offsets[docs[chosen]]
+    return Found(
+        np.append(0, np.cumsum(kept))[found.doc_offsets],
+        (found.starts[chosen] - base).astype(np.uint32),
+        (stops[chosen] - base).astype(np.uint32),
+        keys[chosen],
+        checks[chosen],
+    )
+
+
+@njit(nogil=True, cache=True)
+def _cut(
+    data: Bytes,
+    offsets: Offsets,
+    span_offsets: Offsets,
+    starts: NDArray[np.uint32],
+    stops: NDArray[np.uint32],
+    out: Bytes,
+    out_offsets: Offsets,
+) -> None:
+    end = 0
+    for d in range(len(offsets) - 1):
+        out_offsets[d] = end
+        at = offsets[d]
+        for s in range(span_offsets[d], span_offsets[d + 1] + 1):
+            until = offsets[d] + np.int64(starts[s]) if s < span_offsets[d + 1] else offsets[d + 1]
+            for i in range(at, until):
+                out[end + i - at] = data[i]
+            end += max(0, until - at)
+            if s < span_offsets[d + 1]:
+                at = offsets[d] + np.int64(stops[s])
+    out_offsets[len(offsets) - 1] = end
+
+
+def cut(
+    data: Bytes,
+    offsets: Offsets,
+    span_offsets: Offsets,
+    starts: NDArray[np.uint32],
+    stops: NDArray[np.uint32],
+) -> pa.LargeStringArray:
+    """The texts without the spans (bytes from their beginnings, sorted, apart), which end between characters."""
+    out, out_offsets = np.empty(int(offsets[-1] - offsets[0]), np.uint8), np.empty(len(offsets), np.int64)
+    _cut(data, offsets, span_offsets, starts, stops, out, out_offsets)
+    return pa.LargeStringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(out_offsets), pa.py_buffer(out[: out_offsets[-1]])
+    )
