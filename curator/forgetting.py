@@ -16,7 +16,7 @@ documents (221 MB in 4 shards, 2 busy cores) one took 7 s, 4,800 took 9 s, withi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from curator_catalog import Catalog, CatalogError, QueryRefused, rewriting, tomb
 
 Advance = Callable[[int, int], None]
 _REPAIR = "`curator check --repair` and `curator run` make damaged files again; nothing was forgotten"
+_RESUMED = "an interrupted curator forget was finished"
 _ABOUT = ("doc_id", "source", "source_key", "url", "title")
 NAMED = 10  #: unknown ids that an error names
 
@@ -140,7 +141,7 @@ def _named(con: Any, ids: list[str]) -> tuple[pa.Table, list[str]]:
             f"line {places[name]}: {name!r} is {len(keys)} documents: {listed}; give the doc_id; nothing was forgotten"
         )
     missing = [name for name in places if name not in found]
-    already = _forgotten(con, missing)
+    already = forgotten_among(con, missing)
     unknown = sorted((places[name], name) for name in missing if name not in already)
     if unknown:
         listed = ", ".join(f"line {place}: {name!r}" for place, name in unknown[:NAMED])
@@ -152,7 +153,7 @@ def _named(con: Any, ids: list[str]) -> tuple[pa.Table, list[str]]:
     return pa.table({"doc_key": pa.array(keys_found, pa.string())}), sorted(already, key=places.__getitem__)
 
 
-def _forgotten(con: Any, names: list[str]) -> set[str]:
+def forgotten_among(con: Any, names: Collection[str]) -> set[str]:
     """Those of the ids that were forgotten before; a source_key is known by the doc_key that it makes."""
     if not names:
         return set()
@@ -186,12 +187,14 @@ def forget(
     try:
         with catalog.alone():
             catalog.create()
-            finish_interrupted(catalog)
+            resumed = finish_interrupted(catalog)
             if chosen.documents.height:
                 _drop_trial(catalog.folder)
                 sweep(catalog)
                 _remove(catalog, chosen, reason, report, stage, advance)
                 _finish(catalog, report)
+            if resumed:
+                report.messages.append(_RESUMED)
     except CatalogError as error:
         raise CuratorError(str(error)) from error
     return report
@@ -200,7 +203,7 @@ def forget(
 def prepare(catalog: Catalog, note: Callable[[str], None]) -> None:
     """Before a run reads: do the rest of an interrupted `forget`, and write what workers check against."""
     if finish_interrupted(catalog):
-        note("an interrupted curator forget was finished")
+        note(_RESUMED)
     write_tombstones(catalog)
 
 
@@ -231,7 +234,7 @@ def _remove(
         report.reelected = tombstones.clusters_without_kept_copy(con, documents)
         files = con.execute("SELECT shard_id, measure, path, bytes FROM shards ORDER BY ALL").fetchall()
         exports = con.execute("SELECT export_id, path FROM exports ORDER BY export_id").fetchall()
-        known = dict(con.execute("SELECT export_id, count(*) FROM export_documents WHERE doc_id IN (SELECT unnest(?)) GROUP BY 1", [documents["doc_id"].to_pylist()]).fetchall())  # fmt: skip
+        known = tombstones.in_exports(con, documents)
         models = con.execute("SELECT DISTINCT model, kind, path FROM models ORDER BY ALL").fetchall()
     now = Chosen(_frame(documents), chosen.copies)
     report.documents = now.documents.height

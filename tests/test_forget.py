@@ -32,6 +32,7 @@ from curator.mixture import of_query, plan
 from curator.run import run
 from curator.tombstones import Tombstones, write_tombstones
 from curator.verify import check, digest, repair
+from curator.why import find
 from curator_catalog import Catalog, catalog, commits, rewriting
 from tests.conftest import Workshop
 from tests.texts import ENGLISH, documents
@@ -364,6 +365,30 @@ def test_any_documents(tmp_path: Path, seed: int, keep_original: bool) -> None:
     assert digests[0] == digests[1]
 
 
+def test_lines_that_the_forgotten_had_first(tmp_path: Path) -> None:
+    """What a cleaner took out because they had it too comes back with the next run, as forget says."""
+    made = [
+        {"id": str(i), "text": f"The first line of {i % 3} is shared.\nThis one is of {i} alone."}
+        for i in range(9)
+    ]
+    digests = []
+    for folder, gone in (("all", set()), ("fewer", {"0", "4"})):
+        (tmp_path / folder).mkdir()
+        workshop = Workshop(tmp_path / folder)
+        steps = ["repeated_lines", "exact", {"minhash": {"bands": 20, "rows": 1}}]
+        corpus = workshop.curate(steps, [d for d in made if d["id"] not in gone])
+        if not gone:
+            report = forgotten(corpus, {"0", "4"})
+            assert "repeated_lines looked at the whole corpus; `curator run" in report.messages[0]
+            rerun(corpus)
+        digests.append(digest(corpus))
+        first = corpus.sql(
+            "SELECT source_key FROM texts JOIN documents USING (doc_id) WHERE contains(text, 'of 0 is')"
+        )
+        assert first.rows() == [("3",)]
+    assert digests[0] == digests[1]
+
+
 @pytest.mark.parametrize(
     ("ids", "told"),
     [
@@ -389,6 +414,9 @@ def test_every_name_of_a_document(corpus: Corpus) -> None:
         assert choose(corpus, ids=[name], copies=False).documents["doc_id"].to_list() == [doc_id]
     assert choose(corpus, ids=names, copies=False).documents.height == 1
     forgotten(corpus, {"leak"})
+    for name in names:
+        with pytest.raises(UsageError, match=f"'{name}' was forgotten; table tombstones says when and why"):
+            find(corpus, name)
     again = choose(corpus, ids=names)
     assert (again.documents.height, again.already) == (0, names)
 
@@ -506,19 +534,23 @@ def test_tombstones_of_workers(tmp_path: Path) -> None:
     assert not any(h in known for h in others)
 
 
-def test_an_older_catalog_is_migrated(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run brings the tables; the corpus stays as it is."""
-    before = digest(corpus)
-    with corpus.catalog.write() as con:
-        con.execute(
-            "DROP TABLE tombstones; DROP TABLE export_forgotten; ALTER TABLE models DROP COLUMN forgotten"
-        )
-        con.execute("UPDATE store.settings SET value = '3' WHERE name = 'schema_version'")
-    with pytest.raises(CuratorError, match="is older than 4; `curator run` migrates it"):
-        choose(corpus, ids=["leak"])
-    rerun(corpus)
-    assert digest(corpus) == before
-    assert [number for number, _ in catalog.migrations()][3] == 4
+def test_an_older_catalog_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the tables, and keeps its rows; until then forget says which command migrates it."""
+    known = catalog.migrations()
+    older = Catalog(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(catalog, "migrations", lambda: known[:3])
+        older.create()
+    with older.write() as con:
+        con.execute("INSERT INTO models (model) VALUES ('m')")
+    with pytest.raises(
+        CuratorError, match=r"schema version 3, which is older than \d+; `curator run` migrates it"
+    ):
+        choose(Corpus(tmp_path), where="true")
+    older.create()
+    assert choose(Corpus(tmp_path), where="true").documents.height == 0
+    assert Corpus(tmp_path).sql("SELECT model, forgotten FROM models").rows() == [("m", None)]
+    assert known[3][0] == 4
 
 
 @pytest.mark.slow

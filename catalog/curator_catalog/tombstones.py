@@ -106,6 +106,15 @@ def clusters_without_kept_copy(con: duckdb.DuckDBPyConnection, chosen: pa.Table)
     return int(con.execute(query).fetchall()[0][0])
 
 
+def in_exports(con: duckdb.DuckDBPyConnection, chosen: pa.Table) -> dict[int, int]:
+    """export_id -> how many of these documents it holds, of those that hold any."""
+    con.register("chosen", chosen)
+    query = (
+        "SELECT export_id, count(*) FROM export_documents SEMI JOIN chosen USING (doc_id) GROUP BY export_id"
+    )
+    return dict(con.execute(query).fetchall())
+
+
 def stored_rows(con: duckdb.DuckDBPyConnection, folder: Path, chosen: pa.Table, *, copies: bool) -> pa.Table:
     """doc_ids of every row, in force or not, of the text files that has one of the keys or, with `copies`, texts."""
     con.register("chosen", chosen)

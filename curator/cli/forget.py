@@ -67,9 +67,11 @@ def forget(
     with Bars() as bars:
         report = forgetting.forget(opened, chosen, reason, stage=bars.stage, advance=bars.advance)
     if json:
-        return as_json({"forgotten": True, **report.to_dict()})
-    if chosen.documents.height:
+        return as_json({"forgotten": bool(report.documents), **report.to_dict()})
+    if report.documents:
         _print(report)
+    for message in report.messages:
+        console().print(message, soft_wrap=True, markup=False)
 
 
 def _ids(file: Path) -> list[str]:
@@ -138,8 +140,6 @@ def _print(report: Report) -> None:
         f"{size(report.catalog_after)}); {_number(report.reelected, 'cluster')} elected another copy",
         soft_wrap=True,
     )
-    for message in report.messages:
-        out.print(message, soft_wrap=True, markup=False)
     if report.exports:
         out.print("out of reach, and marked in export_forgotten:")
         table(
