@@ -28,6 +28,7 @@ from curator.plugin import Part
 from curator.reading import read_documents
 from curator.recipe import GATE, Recipe, StepSpec
 from curator.shards import Attempt
+from curator.tombstones import Tombstones
 
 FINAL_SIGNALS = {"n_chars": "UINTEGER", "n_words": "UINTEGER", "text_hash": "UUID"}
 
@@ -98,6 +99,7 @@ class Worker:
         self.plugins = Plugins(recipe.plugins)
         self.chunks = Chunks(words_folder(corpus), word_memory)
         self.final = final_table(recipe)
+        self.tombstones = Tombstones(corpus)
         self._runners: dict[int, StepRunner] = {}
         self.gates = Gates(recipe)
         gates = [i for i, s in enumerate(recipe.steps) if s.kind == GATE]
@@ -130,6 +132,7 @@ class Worker:
                 "shard_id": task.shard_id,
                 "source": task.source,
                 "size": task.size,
+                "tombstones": len(self.tombstones),
                 "text": files.get("text"),
                 "columns": columns,
                 "quarantine": files.get("pending/quarantine", {}).get("path"),
@@ -199,7 +202,7 @@ class Worker:
     def _documents(self, source: Any, task: ReadTask, tally: _Tally) -> Iterator[pl.DataFrame]:
         """Batches of the split's documents; `part` is the ordinal of the part that each is from."""
         ordinals = pl.Series(task.ordinals, dtype=pl.UInt32)
-        batches = read_documents(source, task.parts)
+        batches = read_documents(source, task.parts, forgotten=self.tombstones)
         left = task.limit
         while left is None or left > 0:
             with tally.time("read"):
@@ -209,6 +212,7 @@ class Worker:
             frame, bad = batch
             tally.quarantine += [{"split_id": task.shard_id, **asdict(q)} for q in bad]
             tally.counts["quarantined"] += len(bad)
+            tally.counts["forgotten"] += sum(q.reason == "forgotten" for q in bad)
             if task.sample is not None:
                 tally.counts["bytes_seen"] += int(frame["text"].str.len_bytes().sum())
                 bound = f"{int(task.sample * 0xFFFFFFFF):08x}"

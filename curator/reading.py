@@ -12,7 +12,7 @@ is no text; a source that decodes with `surrogateescape` gets `invalid_utf8` for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -90,13 +90,17 @@ class Refused(Exception):
 
 
 def read_documents(
-    source: Source, parts: Part | Iterable[Part], seen: set[str] | None = None
+    source: Source,
+    parts: Part | Iterable[Part],
+    seen: set[str] | None = None,
+    forgotten: Container[str] = (),
 ) -> Iterator[tuple[pl.DataFrame, list[Quarantined]]]:
     """The documents of the parts of one split, in order, in batches with what was quarantined meanwhile.
 
     Batches run on from part to part, so that a thousand small files are no thousand batches; column `part`
     says which of the given parts a document is from. The first document of a key wins; `seen`, if given,
-    holds the doc_keys read before and takes those read now. A frame may be empty, where all was quarantined.
+    holds the doc_keys read before and takes those read now. What has its doc_key or content_hash in `forgotten` is
+    quarantined, without a detail. A frame may be empty, where all was quarantined.
     """
     seen = set() if seen is None else seen
     schema = {**document_schema(source), "part": pl.UInt32}
@@ -114,6 +118,8 @@ def read_documents(
                     raise PluginError(f"source {name!r} gave {type(record).__name__}, not a dict")
                 position = str(record.pop("#position", number))
                 row = (*_row(record, source, part, position), ordinal)
+                if forgotten and (row[DOC_KEY] in forgotten or row[CONTENT_HASH] in forgotten):
+                    raise Refused("forgotten", "")
                 if row[DOC_KEY] in seen:
                     raise Refused("duplicate_key", row[SOURCE_KEY])
             except Refused as why:
@@ -150,7 +156,9 @@ def document_schema(source: Source) -> dict[str, Any]:
     return schema
 
 
-SOURCE_KEY, TEXT, DOC_KEY = (list(SCHEMA).index(name) for name in ("source_key", "text", "doc_key"))
+SOURCE_KEY, TEXT, DOC_KEY, CONTENT_HASH = (
+    list(SCHEMA).index(name) for name in ("source_key", "text", "doc_key", "content_hash")
+)
 
 
 def _frame(rows: list[tuple[Any, ...]], schema: dict[str, Any]) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,44 @@ def decide(
     except CatalogError as error:
         raise CuratorError(str(error)) from error
     return result
+
+
+def decide_stored(catalog: Catalog) -> list[str]:
+    """Decide every stored decision set again, all in one transaction; the one in force stays in force.
+
+    An `expect:` that is not met does not stop it; the messages are returned.
+    """
+    with catalog.read(wait=600.0) as con:
+        stored = con.execute(
+            "SELECT decision_set, recipe FROM store.decision_sets LEFT JOIN store.settings s ON s.name = 'decision_set' AND "
+            "s.value = decision_set ORDER BY s.name NULLS FIRST, decision_set"
+        ).fetchall()
+    messages = []
+    with ExitStack() as folders:
+        decided = []
+        for name, text in stored:
+            try:
+                recipe = Recipe.from_json(text)
+                plan = decision_plan(recipe)
+            except (TypeError, KeyError, CuratorError) as error:  # another version of curator wrote it
+                messages.append(f"recipe {name} is to be decided again by hand: {error}")
+                continue
+            derive_edges(catalog, plan, lambda message: None)
+            files = folders.enter_context(scratch_files(catalog.folder))
+            with catalog.scratch(wait=600.0) as con:
+                decisions.decide(con, plan, catalog.folder)
+                stopped = check_guards(con, plan)
+                decisions.export(con, plan, files)
+            decided.append((plan, files))
+            messages += [f"recipe {plan.decision_set}: {stopped}"] if stopped else []
+            if awaiting := [step.name for step in recipe.steps if step.awaits]:
+                messages.append(
+                    f"recipe {name}: {', '.join(awaiting)} looked at the whole corpus; `curator run {recipe.file}` does it again"
+                )
+        with catalog.write(wait=600.0) as con:
+            for plan, files in decided:
+                decisions.write(con, plan, files, catalog.folder)
+    return messages
 
 
 def _require_measures(catalog: Catalog, recipe: Recipe, plan: DecisionPlan) -> None:

@@ -27,6 +27,7 @@ from curator.missing import measure_tasks
 from curator.pipeline import FINAL_SIGNALS, MeasureTask, ReadTask, make_worker, words_folder
 from curator.planning import Changes, current_parts, plan_splits, read_tasks
 from curator.recipe import Recipe
+from curator.shards import sweep
 from curator.stages import delete_found, find_awaited, stretches, write_found
 from curator.summary import Funnel, check_guards, funnel
 from curator_catalog import Catalog, CatalogBusy, CatalogError, commits, decisions
@@ -143,11 +144,14 @@ class _Coordinator:
         self._last_commit = 0.0
 
     def run(self, parts: dict[str, Any], sample: float | None, limit: int | None, prune: bool) -> Report:
+        from curator.forgetting import prepare
+
         self.catalog.create()
+        prepare(self.catalog, self.progress.note)
         with self.catalog.write(wait=600.0) as con:
             self.run_id = self._start(con)
         self._commit(wait=600.0)
-        self._sweep()
+        sweep(self.catalog)
         with self.catalog.write(wait=600.0) as con:
             changes = plan_splits(con, self.recipe, parts, prune=prune)
             self._ensure_measures(con)
@@ -167,6 +171,8 @@ class _Coordinator:
             tasks = [replace(t, sample=sample) for t in tasks]
         self.plugins.hook.run_started(run={**self._about(), "splits": len(tasks)})
         self._map("reading and measuring", tasks)
+        if left_out := self.counts["forgotten"]:
+            self.progress.note(f"forgotten documents that the sources still have, left out: {left_out:,}; see quarantine")
         with self.catalog.write(wait=600.0) as con:
             replaced = commits.supersede_keys(con)
         if replaced:
@@ -271,14 +277,6 @@ class _Coordinator:
             sidecar.path.unlink(missing_ok=True)
         for path in leftovers:  # after the sidecars: killed here, the next start sweeps them
             (self.folder / path).unlink(missing_ok=True)
-
-    def _sweep(self) -> None:
-        """Delete what no transaction registered: the files of interrupted attempts."""
-        with self.catalog.read(wait=600.0) as con:
-            registered = {p for (p,) in con.execute("SELECT path FROM shards").fetchall()}
-        for path in (self.folder / "shards").rglob("*"):
-            if path.is_file() and str(path.relative_to(self.folder)) not in registered:
-                path.unlink(missing_ok=True)
 
     # -- what is missing
 

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from curator.hashing import file_hash
+from curator_catalog import Catalog
 
 TEXT_LEVEL = 3  #: zstd: 166 MB/s of text on one core at 3.3:1
 
@@ -101,3 +102,15 @@ class Attempt:
             file.flush()
             os.fsync(file.fileno())
         publish(temporary, target)
+
+
+def sweep(catalog: Catalog) -> int:
+    """Delete what no transaction registered, the files of interrupted attempts; the bytes that they took."""
+    with catalog.read(wait=600.0) as con:
+        registered = {path for (path,) in con.execute("SELECT path FROM shards").fetchall()}
+    freed = 0
+    for path in (catalog.folder / "shards").rglob("*"):
+        if path.is_file() and str(path.relative_to(catalog.folder)) not in registered:
+            freed += path.stat().st_size
+            path.unlink(missing_ok=True)
+    return freed

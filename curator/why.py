@@ -58,6 +58,11 @@ def find(corpus: Corpus, name: str) -> int:
         [name],
     ).rows()
     if not rows:
+        from curator.forgetting import forgotten_among
+
+        with corpus.catalog.users() as con:
+            if forgotten_among(con, [name]):
+                raise UsageError(f"{name!r} was forgotten; table tombstones says when and why")
         raise UsageError(f"no document is called {name!r}: give a doc_id, doc_key, source_key or URL")
     if len(rows) > 1:
         listed = ", ".join(f"{doc_id} ({source})" for doc_id, source in rows)

@@ -218,6 +218,21 @@ def check_statement(con: duckdb.DuckDBPyConnection, sql: str) -> str:
     return sql
 
 
+def check_expression(con: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raises QueryRefused for what is not one expression, such as `true) UNION (SELECT …`; subqueries may be in it."""
+    check_statement(con, f"SELECT {sql}\n")
+    tree = json.loads(con.execute("SELECT json_serialize_sql(?)", [f"SELECT {sql}\n"]).fetchall()[0][0])
+    node = tree["statements"][0]["node"]
+    clauses = ("where_clause", "group_expressions", "having", "qualify", "modifiers", "sample")
+    if (
+        node["type"] != "SELECT_NODE"
+        or len(node["select_list"]) != 1
+        or node["from_table"]["type"] != "EMPTY"
+        or any(node.get(clause) for clause in clauses)
+    ):
+        raise QueryRefused(f"give one expression that is true or false of a document; this is more: {sql.strip()}")
+
+
 def _kind(con: duckdb.DuckDBPyConnection, sql: str) -> str:
     """What the one statement in `sql` is by DuckDB's parser: SELECT only if nothing in it writes."""
     try:

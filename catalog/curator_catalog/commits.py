@@ -17,6 +17,8 @@ import duckdb
 
 from curator_catalog.views import quoted
 
+#: hashes of keys and texts that were forgotten; their number only grows, and says which a task was read against
+TOMBSTONES = "SELECT doc_key AS hash FROM tombstones UNION SELECT content_hash FROM tombstones WHERE content_hash IS NOT NULL"
 _HOST = r"lower(nullif(regexp_extract(url, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@]*@)?([^/:?#]+)', 1), ''))"
 
 
@@ -65,15 +67,19 @@ def commit(
     """Register sidecars in the caller's transaction and return those that counted.
 
     One whose split is already done, or was planned anew meanwhile, is left out: it is an orphan's, or was
-    registered before the run was killed. So is one whose files are gone, by the sweep at a run's start.
+    registered before the run was killed. So is one whose files are gone, by the sweep at a run's start, and
+    one that was made before documents were forgotten, which may hold them.
     """
     registered = []
+    tombstones = con.execute(f"SELECT count(*) FROM ({TOMBSTONES})").fetchall()[0][0]
     for sidecar in sidecars:
         content = sidecar.content
         shard_id = content["shard_id"]
         row = con.execute("SELECT state FROM splits WHERE split_id = ?", [shard_id]).fetchall()
         state = row[0][0] if row else None
         if state not in (("planned", "failed") if content["task"] == "read" else ("done",)):
+            continue
+        if content.get("tombstones", 0) != tombstones:
             continue
         if not all((folder / path).is_file() for path in sidecar.files):
             continue

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from curator import __version__
-from curator.cli import check, decide, mix, plugins, query, run, train
+from curator.cli import check, decide, forget, mix, plugins, query, run, train
 from curator.cli.output import errors
 from curator.errors import PluginError
 
@@ -62,6 +62,7 @@ app.command("decide")(decide.decide)
 app.command("mix")(mix.mix)
 app.command("export")(mix.export)
 app.command("train")(train.train)
+app.command("forget")(forget.forget)
 app.command("check")(check.check)
 app.command("init")(run.init)
 app.command("plugins")(plugins.plugins)

@@ -70,7 +70,10 @@ def run(
     folder = Path(corpus or loaded.corpus)
     trial = limit is not None or fraction is not None
     if trial:
-        folder = _scratch(folder)
+        from curator.tombstones import carry
+
+        folder, real = _scratch(folder), folder
+        carry(real, folder)
     with Bars() as bars:
         report = runs.run(
             loaded,

@@ -35,6 +35,8 @@ CONTRACT = {
     "shards": "shard_id measure path rows bytes hash run_id",
     "runs": "run_id recipe resolved versions started finished state counts seconds",
     "quarantine": "split_id source uri position step doc_id reason detail",
+    "tombstones": "doc_key content_hash url source doc_id reason forgotten",
+    "export_forgotten": "export_id documents forgotten",
     "documents_in('test')": "doc_id source_key decision kept reason reasons",
 }
 
