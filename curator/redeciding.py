@@ -12,7 +12,7 @@ from curator.edges import derive_edges, scratch_files
 from curator.errors import CuratorError, GuardError, UsageError
 from curator.recipe import Recipe
 from curator.run import versions
-from curator.summary import Flips, Funnel, check_guards, flips, funnel
+from curator.summary import Flips, Funnel, check_expected, check_guards, flips, funnel
 from curator_catalog import Catalog, CatalogError, decisions
 from curator_catalog.plans import DecisionPlan
 
@@ -92,7 +92,7 @@ def decide_stored(catalog: Catalog) -> list[str]:
             files = folders.enter_context(scratch_files(catalog.folder))
             with catalog.scratch(wait=600.0) as con:
                 decisions.decide(con, plan, catalog.folder)
-                stopped = check_guards(con, plan)
+                stopped = check_expected(con, plan)
                 decisions.export(con, plan, files)
             decided.append((plan, files))
             messages += [f"recipe {plan.decision_set}: {stopped}"] if stopped else []

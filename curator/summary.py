@@ -109,6 +109,11 @@ def funnel(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Funnel:
 
 def check_guards(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> str | None:
     """Why a step's `expect:`, or a dedup that drops almost all of a source, stops the run; or None."""
+    return check_expected(con, plan) or check_copies(con, plan, folder)
+
+
+def check_expected(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> str | None:
+    """Which step drops more or less than its `expect:` says, or None."""
     for i, step in enumerate(plan.steps):
         if step.expect is None:
             continue
@@ -122,7 +127,7 @@ def check_guards(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Pat
                 f"step {step.name} drops {share:.1%} of the {reached:,} documents that reach it, expected "
                 f"{low:.1%} to {high:.1%} (expect:); decisions are left as they were, unless you --accept that"
             )
-    return check_copies(con, plan, folder)
+    return None
 
 
 def flips(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Flips:
