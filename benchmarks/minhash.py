@@ -1,7 +1,6 @@
 """MinHash end to end: rates per CPU second, and recall of copies that were planted.
 
     python benchmarks/minhash.py DOCUMENTS.jsonl.gz TRUTH.jsonl.gz [--memory 2GB] [--option bands=20 …]
-    python benchmarks/minhash.py --scale 1000000            # the catalog's part alone, on made signatures
 
 The documents have `id` and `text`; the truth has `id` (of a copy), `orig` (of what it was made from), `kind`
 and `jaccard5`, the true similarity of their 5-word shingles. A copy is found if the two share a group or an
@@ -23,13 +22,10 @@ from contextlib import contextmanager
 os.environ["POLARS_MAX_THREADS"] = "1"
 
 import duckdb
-import numpy as np
 import polars as pl
-import pyarrow as pa
 import yaml
 
 from curator.documents import Documents
-from curator.text.minhash import band_keys
 from curator_catalog.duplicates import DUPLICATE_EDGES, cluster_equal, cluster_linked, elect
 from curator_catalog.edges import DDL, derive_edges
 from curator_plugins.dedup.exact import Exact
@@ -136,39 +132,17 @@ def recall(con: duckdb.DuckDBPyConnection, path: str) -> None:
     )
 
 
-def made(n: int) -> pa.Table:
-    """n documents with random signatures, 30 % of them near copies, and 5,000 that share one bucket."""
-    rng = np.random.default_rng(0)
-    signatures = rng.integers(0, 2**32, (n, 112), np.uint32)
-    copies = n * 3 // 10
-    for lo in range(0, copies, 20_000):
-        hi = min(copies, lo + 20_000)
-        originals = signatures[rng.integers(copies, n, hi - lo)]
-        same = rng.random((hi - lo, 112)) < rng.uniform(0.7, 1, (hi - lo, 1))
-        signatures[lo:hi] = np.where(same, originals, signatures[lo:hi])
-    signatures[n - 5000 :, :8] = 7
-    keys = pa.array(band_keys(signatures, 14, 8).ravel())
-    buffers = [None, pa.py_buffer(np.arange(0, n * 448 + 1, 448, dtype=np.int64)), pa.py_buffer(signatures)]
-    columns = {
-        "doc_id": pa.array(rng.permutation(n).astype(np.uint64)),
-        "bands": pa.LargeListArray.from_arrays(np.arange(0, n * 14 + 1, 14, dtype=np.int64), keys),
-        "signature": pa.Array.from_buffers(pa.large_binary(), n, buffers),
-    }
-    return pa.table(columns)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("documents", nargs="?")
+    parser.add_argument("documents")
     parser.add_argument("truth", nargs="?")
-    parser.add_argument("--scale", type=int)
     parser.add_argument("--memory", default="2GB")
     parser.add_argument("--option", nargs="*", default=[])
     given = parser.parse_args()
     options = {name: yaml.safe_load(value) for name, value in (o.split("=", 1) for o in given.option)}
-    measured = made(given.scale) if given.scale else measure(given.documents, options).to_arrow()
+    measured = measure(given.documents, options).to_arrow()
     with catalog(given.memory) as con:
         con.register("measured", measured)
         con.execute("""

@@ -100,7 +100,9 @@ def _ascii() -> Bytes:
     """What a byte becomes, uint8[256]: a letter in lower case, SEPARATOR, or 0 where the byte alone cannot say."""
     table = np.zeros(256, np.uint8)
     for byte, kind in enumerate(classes()[:0x80]):
-        table[byte] = SEPARATOR if kind & (SPACE | PUNCTUATION) else 0 if kind & DIGIT else ord(chr(byte).lower())
+        table[byte] = (
+            SEPARATOR if kind & (SPACE | PUNCTUATION) else 0 if kind & DIGIT else ord(chr(byte).lower())
+        )
     table.setflags(write=False)
     return table
 
