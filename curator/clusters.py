@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
 #: share of a source that a dedup without `expect:` may drop, of sources with that many documents before it
-MOST, LEAST_DOCUMENTS = 0.8, 20
+MOST, LEAST_DOCUMENTS = 0.8, 100
 SAMPLED_PAIRS = 10
 
 

@@ -7,9 +7,7 @@ so each step sees the text at its own place, as in a fresh run.
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +26,7 @@ from curator.plugin import Part
 from curator.reading import read_documents
 from curator.recipe import GATE, Recipe, StepSpec
 from curator.shards import Attempt
+from curator.tally import Tally
 from curator.tombstones import Tombstones
 
 FINAL_SIGNALS = {"n_chars": "UINTEGER", "n_words": "UINTEGER", "text_hash": "UUID"}
@@ -62,27 +61,6 @@ class MeasureTask:
     found: Mapping[int, str] = field(default_factory=dict)
 
 
-@dataclass
-class _Tally:
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    counts: Counter[str] = field(default_factory=Counter)
-    quarantine: list[dict[str, Any]] = field(default_factory=list)
-
-    def time(self, name: str) -> _Clock:
-        return _Clock(self, name)
-
-
-class _Clock:
-    def __init__(self, tally: _Tally, name: str) -> None:
-        self.tally, self.name = tally, name
-
-    def __enter__(self) -> None:
-        self.start = time.process_time()
-
-    def __exit__(self, *_: object) -> None:
-        self.tally.seconds[self.name] += time.process_time() - self.start
-
-
 def make_worker(argument: tuple[str, str, int]) -> Worker:
     """What an engine calls once in each worker: (recipe as JSON, corpus folder, bytes) -> the task function."""
     return Worker(Recipe.from_json(argument[0]), *argument[1:])
@@ -107,14 +85,14 @@ class Worker:
 
     def __call__(self, task: ReadTask | MeasureTask) -> dict[str, int]:
         """Do one task and return its counts; its sidecar, which may be committed before, says the rest."""
-        tally = _Tally()
+        tally = Tally()
         attempt = Attempt(self.corpus, task.shard_id)
         if isinstance(task, ReadTask):
             self._read(task, attempt, tally)
         else:
             self._measure(task, attempt, tally)
         if tally.quarantine:
-            attempt.write("pending/quarantine", _quarantine_frame(tally.quarantine))
+            attempt.write("pending/quarantine", tally.quarantine_frame())
         with tally.time("write"):
             files = attempt.close()
         if isinstance(task, ReadTask):
@@ -176,7 +154,7 @@ class Worker:
 
     # -- reading
 
-    def _read(self, task: ReadTask, attempt: Attempt, tally: _Tally) -> None:
+    def _read(self, task: ReadTask, attempt: Attempt, tally: Tally) -> None:
         used = next(s for s in self.recipe.sources if s.name == task.source)
         source = used.build(self.plugins)
         source.base = self.recipe.base
@@ -199,7 +177,7 @@ class Worker:
             with tally.time("write"):
                 attempt.write("text", frame)
 
-    def _documents(self, source: Any, task: ReadTask, tally: _Tally) -> Iterator[pl.DataFrame]:
+    def _documents(self, source: Any, task: ReadTask, tally: Tally) -> Iterator[pl.DataFrame]:
         """Batches of the split's documents; `part` is the ordinal of the part that each is from."""
         ordinals = pl.Series(task.ordinals, dtype=pl.UInt32)
         batches = read_documents(source, task.parts, forgotten=self.tombstones)
@@ -225,7 +203,7 @@ class Worker:
 
     # -- measuring what is stored
 
-    def _measure(self, task: MeasureTask, attempt: Attempt, tally: _Tally) -> None:
+    def _measure(self, task: MeasureTask, attempt: Attempt, tally: Tally) -> None:
         wanted = {i: None if rows is None else frozenset(rows) for i, rows in task.steps.items()}
         final = None if task.final is True else frozenset(task.final or ())
         asked = [final, *wanted.values()]
@@ -268,7 +246,7 @@ class Worker:
         frame: pl.DataFrame,
         wanted: Mapping[int, frozenset[int] | None],
         attempt: Attempt,
-        tally: _Tally,
+        tally: Tally,
         *,
         gate: bool,
         write_final: bool,
@@ -349,7 +327,7 @@ class Worker:
         final: pl.DataFrame,
         rows: frozenset[int] | None,
         attempt: Attempt,
-        tally: _Tally,
+        tally: Tally,
     ) -> None:
         with tally.time("final text"):
             if rows is not None:
@@ -375,7 +353,7 @@ class Worker:
                 attempt.write(self.final, changed.select("doc_id", text="final"))
 
     def _record_failures(
-        self, failed: Mapping[int, tuple[str, str]], step: str, frame: pl.DataFrame, tally: _Tally
+        self, failed: Mapping[int, tuple[str, str]], step: str, frame: pl.DataFrame, tally: Tally
     ) -> None:
         for doc_id, (reason, detail) in failed.items():
             tally.quarantine.append(
@@ -387,13 +365,6 @@ class Worker:
 def _row_of(column: str) -> pl.Expr:
     """The row number in a doc_id."""
     return pl.col(column) & 0xFFFFFFFF
-
-
-def _quarantine_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    strings = ("source", "uri", "position", "step", "reason", "detail")
-    return pl.DataFrame(
-        rows, schema={"split_id": pl.UInt32, **dict.fromkeys(strings, pl.String), "doc_id": pl.UInt64}
-    )
 
 
 def words_folder(corpus: str | Path) -> Path:

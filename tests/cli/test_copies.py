@@ -25,20 +25,16 @@ steps:
 
 def text(i: int) -> str:
     """40 words that no other has."""
-    return " ".join(
-        f"{'abcdefghij'[i % 10]}{'abcdefghij'[i // 10]}{'klmnopqrst'[w % 10]}{'uvwxyz'[w // 10]}"
-        for w in range(40)
-    )
+    own = "".join("abcdefghij"[int(digit)] for digit in f"{i:03}")
+    return " ".join(f"{own}{'klmnopqrst'[w % 10]}{'uvwxyz'[w // 10]}" for w in range(40))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """30 documents of a source, of which another has 27 again, one of them with another word."""
-    old = [{"id": f"o{i}", "text": text(i)} for i in range(30)]
-    new = [{"id": f"n{i}", "text": text(i)} for i in range(26)] + [
-        {"id": "n26", "text": text(26) + " mail jane.doe@example.org"},
-        *({"id": f"n{i}", "text": text(i + 30)} for i in range(27, 30)),
-    ]
+    """120 documents of a source, of which another has 104 again, and one with words added."""
+    old = [{"id": f"o{i}", "text": text(i)} for i in range(120)]
+    new = [{"id": f"n{i}", "text": text(i if i < 104 else i + 120)} for i in range(119)]
+    new.append({"id": "near", "text": text(110) + " mail jane.doe@example.org"})
     for name, rows in (("old", old), ("new", new)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     (tmp_path / "recipe.yaml").write_text(RECIPE)
@@ -50,7 +46,7 @@ def test_a_dedup_that_would_drop_a_source_stops(folder: Path) -> None:
     stopped = call("run", "recipe.yaml", "-w", "0", folder=folder)
     assert stopped.code == 3
     assert (
-        "step same would drop 86.7% of the 30 documents of source new that reach it, more than 80%"
+        "step same would drop 86.7% of the 120 documents of source new that reach it, more than 80%"
         in stopped.err
     )
     assert "--accept" in stopped.err
@@ -69,27 +65,27 @@ def test_the_summary_tells_clusters(folder: Path) -> None:
     """Clusters, the largest, edges, and from which source to which."""
     ended = call("run", "recipe.yaml", "-w", "0", "--accept", folder=folder)
     assert ended.code == 0
-    assert "same: 26 clusters of 52 documents, the largest of 2\n" in ended.out
-    assert "minhash: 1 clusters of 2 documents, the largest of 2; 1 edges, 0.02 a document\n" in ended.out
+    assert "same: 104 clusters of 208 documents, the largest of 2\n" in ended.out
+    assert "minhash: 1 clusters of 2 documents, the largest of 2; 1 edges, 0.01 a document\n" in ended.out
     counted = call("run", "recipe.yaml", "-w", "0", "--accept", "--json", folder=folder).json["counts"][
         "copies"
     ]
     found: list[Any] = [(c["step"], c["clusters"], c["dropped"], c["by_source"]) for c in counted]
-    assert found == [("same", 26, 26, [["new", "old", 26]]), ("minhash", 1, 1, [["new", "old", 1]])]
+    assert found == [("same", 104, 104, [["new", "old", 104]]), ("minhash", 1, 1, [["new", "old", 1]])]
     assert (counted[1]["edges"], counted[1]["truncated"]) == (1, 0)
 
 
 def test_why_shows_the_difference(folder: Path) -> None:
     """Word by word against the kept copy, redacted."""
     call("run", "recipe.yaml", "-w", "0", "--accept", folder=folder)
-    ended = call("why", "n26", folder=folder)
+    ended = call("why", "near", folder=folder)
     assert "minhash: one of 2 copies; kept is " in ended.out
     said = " ".join(ended.out.split())
     assert re.search(r"from the kept copy: … (\w+ ){4}\{\+mail <email>\+\}", said), ended.out
     assert "jane.doe" not in ended.out
-    assert "jane.doe" in call("why", "n26", "--unredacted", folder=folder).out
+    assert "jane.doe" in call("why", "near", "--unredacted", folder=folder).out
     assert "word for word the kept copy" in call("why", "n3", folder=folder).out
-    shown = call("why", "n26", "--json", "--unredacted", folder=folder).json["copies"][0]
+    shown = call("why", "near", "--json", "--unredacted", folder=folder).json["copies"][0]
     assert shown["diff_to_kept"][-1] == ["+", "mail jane.doe@example.org"]
     assert "kept_text" not in shown
 
