@@ -104,7 +104,7 @@ def _ours(texts: list[str], clock: Clock, step: Any) -> Clusters:
             cluster_linked(con, "population", "set")
         print(
             f"{summary}; {summary.edges / summary.documents:.2f} edges a document, "
-            f"{_truncated_share(con, summary.truncated_buckets):.4%} of the shared buckets truncated"
+            f"{summary.truncated_buckets / max(summary.shared_buckets, 1):.3%} of the shared buckets truncated"
         )
     else:
         with clock("clusters"):
@@ -113,14 +113,6 @@ def _ours(texts: list[str], clock: Clock, step: Any) -> Clusters:
         elect(con, "population", "doc_id")
     rows = con.execute("SELECT list(doc_id ORDER BY doc_id) FROM elected GROUP BY cluster_id").fetchall()
     return [row[0] for row in rows]
-
-
-def _truncated_share(con: Any, truncated: int) -> float:
-    shared = con.execute("""
-        SELECT count(*) FROM (SELECT band, key FROM (
-            SELECT DISTINCT bands, unnest(bands) AS key, unnest(range(len(bands))) AS band FROM measures)
-        GROUP BY band, key HAVING count(*) > 1)""").fetchall()[0][0]
-    return float(truncated / max(shared, 1))
 
 
 def curator(texts: list[str], clock: Clock) -> Clusters:

@@ -7,8 +7,9 @@ planted copies aside; planted: the truth's pairs over all documents. Similaritie
 curator: datatrove's simplify_text, Python's split, and a join of the sets by prefix filtering (two sets of
 similarity t share one of their n - t n + 1 rarest shingles) as products of sparse matrices. A pair is found if
 curator stores an edge between the two, and shares if any of their band keys is equal; they differ in buckets
-that are truncated. Theory is the mean of 1 - (1 - s^rows)^bands over the pairs' own s; z is in standard
-deviations of that sum if pairs were independent, which those of one cluster are not.
+that are truncated, whose links are clustered all the same. Theory is the mean of 1 - (1 - s^rows)^bands over
+the pairs' own s, with the 95 % interval of that sum were pairs independent. Natural pairs are not (copies of one
+template share luck), so the same share is measured with other seeds too: their mean, and the deviation of one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from curator.documents import Documents
+from curator.text.minhash import Permutations, band_keys, signatures
+from curator_catalog.duplicates import cluster_linked
 from curator_catalog.edges import DDL, derive_edges
 from curator_plugins.dedup.minhash import MinHash
 
@@ -100,10 +103,9 @@ class Linked:
         frame = pl.DataFrame({"text": texts}).with_row_index("doc_id")
         parts = frame.with_columns(part=pl.col("text").str.len_bytes().cum_sum() // 8_000_000)
         step = MinHash(ngram=NGRAM, bands=BANDS, rows=ROWS)
-        measured = pl.concat(
-            part.select("doc_id").with_columns(**step.measure(Documents(part)))
-            for part in parts.partition_by("part", maintain_order=True, include_key=False)
-        )
+        docs = [Documents(p) for p in parts.partition_by("part", maintain_order=True, include_key=False)]
+        measured = pl.concat(d.frame.select("doc_id").with_columns(**step.measure(d)) for d in docs)
+        self._docs = docs
         with duckdb.connect() as con:
             con.execute(DDL)
             con.register("found", measured.to_arrow())
@@ -113,9 +115,16 @@ class Linked:
             self.summary = derive_edges(con, "measures", "set")
             groups = con.execute("SELECT doc_id, group_key FROM edge_groups").fetchnumpy()
             edges = con.execute("SELECT a, b FROM edges").fetchnumpy()
-        self.bands = np.zeros((len(texts), BANDS), np.int64)
-        has = measured["bands"].is_not_null().to_numpy()
-        self.bands[has] = np.array(measured["bands"].drop_nulls().to_list())
+            con.execute(
+                "CREATE VIEW population AS SELECT *, md5(doc_id::VARCHAR)::UUID AS doc_key FROM measures"
+            )
+            cluster_linked(con, "population", "set")
+            clusters = con.execute(
+                "SELECT doc_id, dense_rank() OVER (ORDER BY cluster_id) FROM clusters"
+            ).fetchall()
+        self.cluster = -1 - np.arange(len(texts))
+        for doc, cluster in clusters:
+            self.cluster[doc] = cluster
         names, place = np.unique(groups["group_key"], return_inverse=True)
         self.group = -1 - np.arange(len(texts))
         self.group[groups["doc_id"]] = place
@@ -129,24 +138,45 @@ class Linked:
         x, y = self.group[a], self.group[b]
         return (x == y) | ((x >= 0) & (y >= 0) & np.isin(self._code(x, y), self._edges))
 
-    def share(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return (self.bands[a] == self.bands[b]).any(axis=1) & (self.group[a] >= 0) & (self.group[b] >= 0)
+    def share(self, a: NDArray[np.int64], b: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+        permutations = Permutations.of(BANDS * ROWS, seed)
+        keys = []
+        for words in (docs.words("normalized") for docs in self._docs):
+            found = signatures(words.doc_offsets, words.hashes, NGRAM, permutations)
+            keys.append(band_keys(found, BANDS, ROWS))
+        bands = np.concatenate(keys)
+        return (
+            np.concatenate(
+                [
+                    (bands[x] == bands[y]).any(axis=1)
+                    for x, y in zip(np.array_split(a, 20), np.array_split(b, 20), strict=True)
+                ]
+            )
+            & (self.group[a] >= 0)
+            & (self.group[b] >= 0)
+        )
 
 
-def report(title: str, pairs: Pairs, linked: Linked) -> None:
+def report(title: str, pairs: Pairs, linked: Linked, seeds: int) -> None:
     a, b, s = pairs
     p = s_curve(s)
-    edge, share = linked.edge(a, b), linked.share(a, b)
-    print(f"\n{title}: {len(a)} pairs\n  from  pairs  found  share  theory  points  z of share")
+    edge, clustered = linked.edge(a, b), linked.cluster[a] == linked.cluster[b]
+    share = np.array([linked.share(a, b, seed) for seed in range(1, seeds + 1)])
+    print(
+        f"\n{title}: {len(a)} pairs\n"
+        f"  from  pairs  found  clustered  share  theory (95 %)          points | {seeds} seeds: mean, points, deviation"
+    )
     bucket = np.floor(np.minimum(s, 0.9999999) * 20 + 1e-9)
     bucket[s == 1] = 20
     for at in sorted(set(bucket.tolist()), reverse=True):
         here = bucket == at
-        z = (share[here] - p[here]).sum() / max(np.sqrt((p * (1 - p))[here].sum()), 1e-9)
-        points = 100 * (share[here].mean() - p[here].mean())
+        n, theory = here.sum(), p[here].mean()
+        wide = 1.96 * np.sqrt((p * (1 - p))[here].sum()) / n
+        of_seeds = share[:, here].mean(axis=1)
         print(
-            f"  {at / 20:.2f} {here.sum():6} {edge[here].mean():6.4f} {share[here].mean():6.4f} "
-            f"{p[here].mean():7.4f} {points:+7.2f} {z:+6.2f}"
+            f"  {at / 20:.2f} {n:6} {edge[here].mean():6.4f} {clustered[here].mean():6.4f} {of_seeds[0]:6.4f} "
+            f"{theory:6.4f} ({max(theory - wide, 0):.4f}-{min(theory + wide, 1):.4f}) {100 * (of_seeds[0] - theory):+6.2f} | "
+            f"{of_seeds.mean():6.4f} {100 * (of_seeds.mean() - theory):+6.2f} {100 * of_seeds.std(ddof=1):6.2f}"
         )
 
 
@@ -165,6 +195,7 @@ def main() -> None:
     parser.add_argument("truth", nargs="?")
     parser.add_argument("--documents", dest="n", type=int, default=20_000)
     parser.add_argument("--least", type=float, default=0.5)
+    parser.add_argument("--seeds", type=int, default=24)
     given = parser.parse_args()
     planted = []
     if given.truth:
@@ -175,7 +206,7 @@ def main() -> None:
     pairs = similar_pairs(shingle_sets(natural), given.least)
     linked = Linked(natural)
     print(linked.summary)
-    report("natural", pairs, linked)
+    report("natural", pairs, linked, given.seeds)
     if planted:
         needed = {name for pair in planted for name in pair}
         texts = {name: text for name, text in documents(given.documents) if name in needed}
@@ -183,7 +214,7 @@ def main() -> None:
         both = [(place[x], place[y]) for x, y in planted if x in place and y in place]
         a, b = np.array(both, np.int64).T
         exact = jaccard(shingle_sets(texts.values()), a, b)
-        report("planted", (a, b, exact), Linked(list(texts.values())))
+        report("planted", (a, b, exact), Linked(list(texts.values())), given.seeds)
 
 
 if __name__ == "__main__":

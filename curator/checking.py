@@ -203,6 +203,8 @@ def check_rules(recipe: Recipe) -> Iterator[tuple[int, str]]:
             if step.kind == "dedup":
                 yield from ((i, message) for message in dedup_mistakes(recipe, i))
             checks = {**step.rules, **{sql: sql for sql in step.notes.values()}}
+            if step.contamination:
+                checks["contamination"] = step.contamination
             if step.kind == "dedup":
                 checks |= _dedup_expressions(step)
             for name, sql in checks.items():

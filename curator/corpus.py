@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from curator.recipe import Recipe
+
 
 class Result:
     """A query's rows, materialised; the catalog is closed again."""
@@ -58,6 +60,17 @@ class Corpus:
                 f"there is no corpus in {str(folder)!r}; `curator run RECIPE` makes one, -c or $CURATOR_CORPUS names another"
             )
         return corpus
+
+    def recipe(self) -> Recipe | None:
+        """The recipe whose decisions are in force."""
+        from curator.recipe import Recipe
+
+        with self.catalog.read() as con:
+            rows = con.execute(
+                "SELECT recipe FROM store.decision_sets JOIN store.settings ON value = decision_set "
+                "WHERE name = 'decision_set'"
+            ).fetchall()
+        return Recipe.from_json(rows[0][0]) if rows else None
 
     def sql(self, query: str, parameters: Sequence[Any] = (), *, wait: float = 60.0) -> Result:
         """Run one SELECT over the documented tables and views.

@@ -68,7 +68,7 @@ class CorpusCleaner(Cleaner):
         raise NotImplementedError(f"{type(self).__name__} needs spans()")
 
     def clean(self, docs: Documents) -> Any:
-        from curator.text.spans import cut
+        from curator.text.spans import cut, texts_of
         from curator.text.words import buffers
 
         data, offsets = buffers(docs.arrow_text)
@@ -84,7 +84,7 @@ class CorpusCleaner(Cleaner):
         where = offsets_of(starts), values(starts), values(stops)
         texts = pl.Series(pl.from_arrow(cut(data, offsets, *where)))
         lost = size - texts.str.len_bytes()
-        removed = _texts(data, offsets, *where)
+        removed = pl.Series(pl.from_arrow(texts_of(data, offsets, *where)))
         return self.tidied(texts, lost > 0), {
             "bytes": size,
             **counts,
@@ -137,23 +137,3 @@ def offsets_of(lists: pl.Series) -> NDArray[np.int64]:
 def values(lists: pl.Series) -> NDArray[np.uint32]:
     """All values, one list after the other."""
     return lists.drop_nulls().filter(lists.drop_nulls().list.len() > 0).explode().to_numpy().astype(np.uint32)
-
-
-def _texts(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    span_offsets: NDArray[np.int64],
-    starts: NDArray[np.uint32],
-    stops: NDArray[np.uint32],
-) -> pl.Series:
-    """The spans' texts, a list for each document; null where there are none."""
-    whole = data.data
-    bases = np.repeat(offsets[:-1], np.diff(span_offsets))
-    texts = [
-        bytes(whole[base + start : base + stop]).decode()
-        for base, start, stop in zip(bases.tolist(), starts.tolist(), stops.tolist(), strict=True)
-    ]
-    per = [
-        texts[a:b] or None for a, b in zip(span_offsets[:-1].tolist(), span_offsets[1:].tolist(), strict=True)
-    ]
-    return pl.Series(per, dtype=TEXTS)

@@ -52,6 +52,9 @@ def _step(recipe: Recipe, at: int, step: StepSpec) -> StepPlan:
         rules=tuple(rules),
         copies=_copies(recipe, at, step) if step.kind == "dedup" else None,
         expect=step.expect,
+        contamination=qualified(recipe, at, step.contamination, recipe.column_types)[0]
+        if step.contamination
+        else None,
         notes={
             message: qualified(recipe, at, sql, recipe.column_types)[0] for message, sql in step.notes.items()
         },

@@ -17,7 +17,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -38,7 +38,9 @@ class _File:
     """See FILE and FOLDER."""
 
 
-#: `model: Annotated[str | None, FILE]`: a path relative to the recipe, which must exist when it is loaded
+#: `model: Annotated[str | None, FILE]`: a path relative to the recipe, or a list of them, which must exist when it
+#: is loaded; what a mapping means by its values, `Plugin.resolve` says. The fingerprint leaves the option to
+#: `Plugin.versions`
 FILE = _File()
 #: `model: Annotated[str, FOLDER]`: a folder relative to the recipe, or a name that the plugin itself looks up
 FOLDER = _File()
@@ -129,6 +131,16 @@ class Plugin:
                 found[name] = Option(name, hint, default, help_text, is_file, is_folder)
         return found
 
+    @classmethod
+    def resolve(cls, options: dict[str, Any], file: Callable[[str], str]) -> dict[str, Any]:
+        """The options as the recipe is to hold them; their types are checked, and paths of FILE options absolute.
+
+        A plugin may look into them, and put what a file holds in the place of its path, so that deciding reads
+        it anew. `file` makes a path relative to the recipe absolute, and raises UsageError where there is none.
+        Raises UsageError for what cannot be used.
+        """
+        return options
+
     def setup(self) -> None:
         """Called once in every worker before the first batch: load models here."""
 
@@ -160,6 +172,9 @@ class Step(Plugin):
     #: earlier signals that `measure` reads, as ("language.language", …); "documents.language" is whatever
     #: earlier step fills that column, and null where none does
     reads: ClassVar[Sequence[str]] = ()
+    #: SQL over the step's own signals, `$options` and documents.columns: the document's rows of the view
+    #: `contamination`, a list of STRUCT(benchmark, item, field, overlap, words, text, spans, reviewed, verdict)
+    contamination: ClassVar[str | None] = None
     #: columns of `documents` that this step's signals fill, as {"language": "language"}
     documents: ClassVar[Mapping[str, str]] = {}
 

@@ -63,6 +63,8 @@ class StepSpec(Used):
     signals: Mapping[str, str] = field(default_factory=dict)
     fills: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    contamination: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     rule_options: tuple[str, ...] = ()
     group: str | None = None
@@ -177,6 +179,7 @@ class Recipe:
         without measuring.
         """
         from curator.checking import check_rules
+        from curator.recipe_file import file_found, files_found
 
         recipe = self
         for target, raw in changes.items():
@@ -203,13 +206,14 @@ class Recipe:
                     f"that {step_name!r} lets pass repeat, so the texts would be others; write it in {self.file} and run again"
                 )
             entry = Plugins(recipe.plugins).by_ref(step.ref, step.kind, step.plugin)
-            value = checked_value(
-                entry.plugin.options().get(option_name),
-                _parsed(raw, f"--set {target}"),
-                any(f"${option_name}" in sql for sql in step.rules.values()),
-                f"--set {target}",
-            )
-            changed = replace(step, options={**step.options, option_name: value})
+            option = entry.plugin.options().get(option_name)
+            by_column = any(f"${option_name}" in sql for sql in step.rules.values())
+            value = checked_value(option, _parsed(raw, f"--set {target}"), by_column, f"--set {target}")
+            if option is not None and option.is_file:
+                value = files_found(value, self.base)
+            options = {**step.options, option_name: value}
+            options = entry.plugin.resolve(options, lambda file: file_found(file, self.base))
+            changed = replace(step, options=options)
             rules = changed.build(Plugins(recipe.plugins)).declared_rules()
             changed = replace(changed, rules={n: rules[n] for n in step.rules if n in rules})
             recipe = replace(recipe, steps=tuple(changed if s is step else s for s in recipe.steps))

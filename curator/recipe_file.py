@@ -141,11 +141,7 @@ class RecipeFile:
                     value = expand_variables(value)
                 checked[name] = checked_value(known.get(name), value, entry.kind != "source", name)
                 if name in known and known[name].is_file and value is not None:
-                    given_files = checked[name]
-                    if isinstance(given_files, list):
-                        checked[name] = [self.file_option(file) for file in given_files]
-                    else:
-                        checked[name] = self.file_option(given_files)
+                    checked[name] = files_found(checked[name], self.base)
                 elif name in known and known[name].is_folder:
                     checked[name] = self.folder_option(checked[name])
             except UsageError as error:
@@ -155,13 +151,10 @@ class RecipeFile:
                 if option.default is REQUIRED:
                     raise self.error(f"{entry.name} needs the option {option.name!r}", (*path, entry.name))
                 checked[option.name] = option.default
-        return checked
-
-    def file_option(self, value: str) -> str:
-        path = Path(self.base) / str(expand_variables(value))
-        if not path.is_file():
-            raise UsageError(f"there is no file {value!r} in {self.base}")
-        return str(path)
+        try:
+            return entry.plugin.resolve(checked, lambda file: file_found(file, self.base))
+        except UsageError as error:
+            raise self.error(str(error), (*path, entry.name)) from None
 
     def folder_option(self, value: str) -> str:
         """The folder's path, or the value as it is where there is no such folder."""
@@ -269,6 +262,8 @@ class RecipeFile:
             signals=signals,
             fills=dict(step.documents),
             notes=dict(step.notes),
+            contamination=step.contamination,
+            versions=versions,
             reads=reads,
             rule_options=rule_options,
             group=dedup.group if dedup else None,
@@ -344,6 +339,21 @@ def resolved(reads: str, before: list[StepSpec]) -> str | None:
     if owner != "documents":
         return reads
     return next((f"{s.name}.{s.fills[column]}" for s in reversed(before) if column in s.fills), None)
+
+
+def file_found(path: str, base: str) -> str:
+    """The path of a file, relative to `base`. Raises UsageError where there is none."""
+    found = Path(base) / str(expand_variables(path))
+    if not found.is_file():
+        raise UsageError(f"there is no file {path!r} in {base}")
+    return str(found)
+
+
+def files_found(value: Any, base: str) -> Any:
+    """The value of a FILE option with its paths found: one, or a list; a mapping is the plugin's to resolve."""
+    if isinstance(value, list):
+        return [file_found(path, base) for path in value]
+    return file_found(value, base) if isinstance(value, str) else value
 
 
 def expand_variables(value: Any) -> Any:

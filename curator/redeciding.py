@@ -12,7 +12,7 @@ from curator.edges import derive_edges, scratch_files
 from curator.errors import CuratorError, GuardError, UsageError
 from curator.recipe import Recipe
 from curator.run import versions
-from curator.summary import Flips, Funnel, check_guards, flips, funnel
+from curator.summary import Flips, Funnel, check_expected, check_guards, flips, funnel
 from curator_catalog import Catalog, CatalogError, decisions
 from curator_catalog.plans import DecisionPlan
 
@@ -26,11 +26,13 @@ class Decided:
     written: bool
 
 
-def decide(recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = False) -> Decided:
+def decide(
+    recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = False, accept: bool = False
+) -> Decided:
     """Decide; with `dry_run` only say what would change.
 
-    Raises UsageError where the corpus is not there, GuardError where an `expect:` is not met (nothing is
-    written then).
+    Raises UsageError where the corpus is not there, GuardError where a guard is not met (nothing is written
+    then), unless `accept`.
     """
     catalog = Catalog(Path(corpus or recipe.corpus))
     if not catalog.exists():
@@ -43,7 +45,7 @@ def decide(recipe: Recipe, *, corpus: str | Path | None = None, dry_run: bool = 
             with catalog.scratch() as con:
                 decisions.decide(con, plan, catalog.folder)
                 result = Decided(funnel(con, plan), flips(con, plan), not dry_run)
-                stopped = check_guards(con, plan)
+                stopped = None if accept else check_guards(con, plan, catalog.folder)
                 if not dry_run:
                     decisions.export(con, plan, files)
             if stopped:
@@ -90,7 +92,7 @@ def decide_stored(catalog: Catalog) -> list[str]:
             files = folders.enter_context(scratch_files(catalog.folder))
             with catalog.scratch(wait=600.0) as con:
                 decisions.decide(con, plan, catalog.folder)
-                stopped = check_guards(con, plan)
+                stopped = check_expected(con, plan)
                 decisions.export(con, plan, files)
             decided.append((plan, files))
             messages += [f"recipe {plan.decision_set}: {stopped}"] if stopped else []

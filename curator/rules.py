@@ -118,6 +118,9 @@ def literal(value: Any) -> str:
     if isinstance(value, list | tuple):
         inner = ", ".join(literal(v) for v in value)
         return f"[{inner}]" if value else "CAST([] AS VARCHAR[])"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{literal(k)}: {literal(v)}" for k, v in value.items())
+        return f"MAP {{{inner}}}" if value else "CAST(MAP {} AS MAP(VARCHAR, VARCHAR))"
     raise UsageError(f"a rule cannot use a value of type {type(value).__name__}: {value!r}")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curator.clusters import Clusters, check_copies, found_clusters
 from curator_catalog.decisions import count_notes, outcome
 from curator_catalog.plans import DecisionPlan, passes
 from curator_catalog.views import quoted
@@ -36,6 +38,7 @@ class Funnel:
     kept_chars: int
     by_source: dict[str, tuple[int, int]] = field(default_factory=dict)
     notes: dict[tuple[str, str], int] = field(default_factory=dict)
+    copies: tuple[Clusters, ...] = ()
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -45,6 +48,7 @@ class Funnel:
             "kept": self.kept,
             "pending": self.pending,
             "dropped": dropped,
+            "copies": [asdict(c) for c in self.copies],
             "notes": [{"step": s, "note": text, "documents": n} for (s, text), n in self.notes.items()],
         }
 
@@ -99,11 +103,17 @@ def funnel(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Funnel:
         ).fetchall()
     }
     notes = count_notes(con, plan)
-    return Funnel(total, chars, tuple(stages), kept, pending, kept_chars, by_source, notes)
+    copies = found_clusters(con, plan)
+    return Funnel(total, chars, tuple(stages), kept, pending, kept_chars, by_source, notes, copies)
 
 
-def check_guards(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> str | None:
-    """Why a step's `expect:` stops the run, or None."""
+def check_guards(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> str | None:
+    """Why a step's `expect:`, or a dedup that drops almost all of a source, stops the run; or None."""
+    return check_expected(con, plan) or check_copies(con, plan, folder)
+
+
+def check_expected(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> str | None:
+    """Which step drops more or less than its `expect:` says, or None."""
     for i, step in enumerate(plan.steps):
         if step.expect is None:
             continue
@@ -115,7 +125,7 @@ def check_guards(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> str | No
         if not low <= share <= high:
             return (
                 f"step {step.name} drops {share:.1%} of the {reached:,} documents that reach it, expected "
-                f"{low:.1%} to {high:.1%} (expect:); decisions are left as they were"
+                f"{low:.1%} to {high:.1%} (expect:); decisions are left as they were, unless you --accept that"
             )
     return None
 

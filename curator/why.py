@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from curator.errors import UsageError
 from curator.plugin import PARAMETER
 from curator.recipe import Recipe, is_table
 from curator.rules import literal, parse, quoted
+from curator.worddiff import word_diff
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Explanation:
     signals: dict[str, dict[str, Any] | None]
     rules: list[RuleAnswer]
     copies: list[dict[str, Any]]
+    contamination: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
     text: str
 
@@ -76,11 +79,8 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
             "WHERE d.doc_id = ?",
             [doc_id],
         ).fetchall()
-        recipe_rows = con.execute(
-            "SELECT recipe FROM store.decision_sets JOIN store.settings ON value = decision_set WHERE name = 'decision_set'"
-        ).fetchall()
     text = corpus.sql("SELECT text FROM texts WHERE doc_id = ?", [doc_id]).rows()
-    recipe = Recipe.from_json(recipe_rows[0][0]) if recipe_rows else None
+    recipe = corpus.recipe()
     signals = _signals(corpus, recipe, doc_id) if recipe else {}
     copies = corpus.sql(
         "SELECT step, cluster_id, cluster_size, kept_copy, kept_copy = doc_id AS is_kept FROM duplicates "
@@ -98,12 +98,18 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
             [copy["step"], doc_id, copy["kept_copy"]],
         ).rows()
         copy["similarity_to_kept"] = similarity[0][0]
+        kept = corpus.sql("SELECT text FROM texts WHERE doc_id = ?", [copy["kept_copy"]]).rows()
+        copy["kept_text"] = kept[0][0] if kept and not copy["is_kept"] else None
     return Explanation(
         document=document,
         file=part[0][0] if part else None,
         signals=signals,
         rules=_rules(corpus, recipe, doc_id, signals) if recipe else [],
         copies=copies,
+        contamination=corpus.sql(
+            "SELECT * EXCLUDE (doc_id) FROM contamination WHERE doc_id = ? ORDER BY overlap DESC, benchmark, item, field",
+            [doc_id],
+        ).dicts(),
         quarantine=corpus.sql(
             "SELECT step, reason, detail FROM quarantine WHERE doc_id = ?", [doc_id]
         ).dicts(),
@@ -131,6 +137,7 @@ def _rules(
     answers = []
     for at, step in enumerate(plan.steps):
         own = signals.get(step.name) or {}
+        verdicts = recipe.steps[at].contamination
         for rule in step.rules:
             values: dict[str, Any] = {}
             for name in parse(rule.text).names:
@@ -140,6 +147,11 @@ def _rules(
                     values[".".join(name.parts)] = table.get(name.parts[-1])
             measured = step.table is None or signals.get(step.name) is not None
             fails = (f"{step.name}.{rule.name}" in reasons) if measured else None
+            if verdicts and verdicts in rule.text:  # its SQL is long, and Explanation.contamination has it all
+                overlap = {"overlap": own.get("overlap")}
+                text = "the verdict on a match is drop"
+                answers.append(RuleAnswer(step.name, rule.name, text, overlap, {}, None, fails))
+                continue
             given = recipe.steps[at].options
             options = {n: _value(given[n], document) for n in PARAMETER.findall(rule.text)}
             margin = _margin(values, options, fails)
@@ -166,11 +178,22 @@ def _margin(values: dict[str, Any], options: dict[str, Any], fails: bool | None)
     return None
 
 
-def to_dict(explanation: Explanation) -> dict[str, Any]:
-    """For `--json`."""
+def diffs(explanation: Explanation, shown: Callable[[str], str]) -> list[list[tuple[str, str]] | None]:
+    """For each of the copies, how the document differs from the one that is kept, both texts as `shown`."""
+    return [
+        None if copy["kept_text"] is None else word_diff(shown(copy["kept_text"]), shown(explanation.text))
+        for copy in explanation.copies
+    ]
+
+
+def to_dict(explanation: Explanation, shown: Callable[[str], str]) -> dict[str, Any]:
+    """For `--json`; texts as `shown`."""
     from dataclasses import asdict
 
-    found = asdict(explanation)
+    found = asdict(explanation) | {"text": shown(explanation.text)}
+    for copy, diff in zip(found["copies"], diffs(explanation, shown), strict=True):
+        del copy["kept_text"]
+        copy["diff_to_kept"] = diff
     if found["document"].get("metadata"):
         found["document"]["metadata"] = json.loads(found["document"]["metadata"])
     return found

@@ -69,7 +69,9 @@ def test_policies(three: Workshop, options: dict[str, Any], expected: set[str]) 
     assert kept(three, **options) == expected
     corpus = Corpus.existing(three.corpus_folder)
     assert corpus.sql("FROM shards").rows() == before
-    copies = corpus.sql("SELECT DISTINCT cluster_size, y.source_key FROM duplicates JOIN documents y ON y.doc_id = kept_copy").rows()
+    copies = corpus.sql(
+        "SELECT DISTINCT cluster_size, y.source_key FROM duplicates JOIN documents y ON y.doc_id = kept_copy"
+    ).rows()
     assert {key for _, key in copies} <= expected
     assert len(digest(corpus)) == 32
 
@@ -125,11 +127,16 @@ def shingles(text: str, n: int) -> set[tuple[str, ...]]:
 def near_copies() -> list[dict[str, Any]]:
     """Texts that share more and more of their words with the first, in lower case without marks."""
     draw = np.random.default_rng(5)
-    words = [f"w{'abcdefghij'[n % 10]}{'klmnopqrst'[n // 10 % 10]}{'uvxyzabcde'[n // 100]}" for n in range(1000)]
+    words = [
+        f"w{'abcdefghij'[n % 10]}{'klmnopqrst'[n // 10 % 10]}{'uvxyzabcde'[n // 100]}" for n in range(1000)
+    ]
     base = [str(w) for w in draw.permutation(words)[:200]]
     rows = []
     for i in range(20):
-        changed = [str(w) if draw.random() < i / 100 else b for b, w in zip(base, draw.permutation(words)[:200], strict=True)]
+        changed = [
+            str(w) if draw.random() < i / 100 else b
+            for b, w in zip(base, draw.permutation(words)[:200], strict=True)
+        ]
         rows.append({"id": f"{i:02}", "text": " ".join(changed)})
     return rows
 
@@ -148,7 +155,9 @@ def test_verified_edges_have_the_true_similarity(workshop: Workshop) -> None:
     for a, b, similarity in edges:
         assert similarity == pytest.approx(len(sets[a] & sets[b]) / len(sets[a] | sets[b]), abs=1e-6)
     linked = {frozenset((a, b)) for a, b, similarity in edges if similarity >= 0.8}
-    clustered = corpus.sql("SELECT count(DISTINCT source_key) FROM duplicates JOIN documents USING (doc_id)").rows()
+    clustered = corpus.sql(
+        "SELECT count(DISTINCT source_key) FROM duplicates JOIN documents USING (doc_id)"
+    ).rows()
     assert clustered == [(len(frozenset().union(*linked)),)]
 
 
@@ -175,9 +184,13 @@ def test_characters(workshop: Workshop) -> None:
 def test_datasketch_reads_what_is_stored(workshop: Workshop) -> None:
     """Signatures from the catalog work in datasketch's LSH, Forest and Ensemble, and find what its own would."""
     documents = near_copies()
-    corpus = workshop.curate([{"minhash": {"ngram": 1, "bands": 16, "rows": 8, "words": "whitespace"}}], documents)
+    corpus = workshop.curate(
+        [{"minhash": {"ngram": 1, "bands": 16, "rows": 8, "words": "whitespace"}}], documents
+    )
     stored = {
-        key: datasketch.MinHash(hashvalues=np.frombuffer(signature, np.uint32), num_perm=128, seed=1, scheme="affine32")
+        key: datasketch.MinHash(
+            hashvalues=np.frombuffer(signature, np.uint32), num_perm=128, seed=1, scheme="affine32"
+        )
         for key, signature in corpus.sql(
             "SELECT source_key, signature FROM signals.minhash JOIN documents USING (doc_id) ORDER BY 1"
         ).rows()

@@ -65,7 +65,7 @@ def write_edges(
         step = by_set[name]
         assert step.copies is not None
         con.execute(
-            "INSERT OR REPLACE INTO store.edge_sets VALUES (?, ?, ?, ?, ?, ?, ?, current_timestamp::TIMESTAMP)",
+            "INSERT OR REPLACE INTO store.edge_sets VALUES (?, ?, ?, ?, ?, ?, ?, current_timestamp::TIMESTAMP, ?)",
             [
                 name,
                 step.table,
@@ -74,6 +74,7 @@ def write_edges(
                 summary.groups,
                 summary.edges,
                 summary.truncated_buckets,
+                summary.shared_buckets,
             ],
         )
 

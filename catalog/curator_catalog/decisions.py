@@ -149,6 +149,7 @@ def write(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, files: Path, folde
                 "signals": dict(s.signals),
                 "wide": list(s.wide_signals),
                 "edge_set": s.copies.edge_set if s.copies else None,
+                "contamination": s.contamination,
             }
             for s in plan.steps
         ],

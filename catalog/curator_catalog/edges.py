@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -48,6 +49,7 @@ class EdgeSummary:
     groups: int
     edges: int
     truncated_buckets: int
+    shared_buckets: int = 0  #: buckets that more than one group is in, the truncated among them
 
 
 def derive_edges(
@@ -77,9 +79,11 @@ def derive_edges(
         FROM (SELECT doc_id, bands, {salt} AS salt FROM {measures})
         JOIN (SELECT group_key, min(doc_id) AS doc_id FROM grouped GROUP BY group_key) USING (doc_id)""")
     con.execute("CREATE OR REPLACE TEMP TABLE links (a UBIGINT, b UBIGINT, truncated BOOLEAN)")
+    shared_buckets = 0
     for band in range(1, bands + 1):
         con.execute(f"CREATE OR REPLACE TEMP TABLE shared AS {_shared(band)}")
         number_members(con, "shared")
+        shared_buckets += number(con, "SELECT count(*) FROM numbered WHERE place = 1")
         con.execute(f"INSERT INTO links {LINKS}")
         con.execute(
             "INSERT INTO truncated_buckets SELECT $edge_set, band, bucket, group_key FROM numbered "
@@ -105,6 +109,7 @@ def derive_edges(
             "SELECT count(DISTINCT (band, bucket)) FROM truncated_buckets WHERE edge_set = $edge_set",
             name,
         ),
+        shared_buckets=shared_buckets,
     )
     for table in ("grouped", "banded", "shared", "numbered", "linked"):
         con.execute(f"DROP TABLE IF EXISTS temp.{table}")
@@ -148,7 +153,7 @@ LINKS = f"""
 
 @contextmanager
 def _function(
-    con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., pa.Array], given: list[str], gives: str
+    con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., pa.Array], given: list[Any], gives: str
 ) -> Iterator[None]:
     """An SQL function over Arrow arrays, as long as the context lasts."""
     con.create_function(name, function, given, gives, type=PythonUDFType.ARROW)
@@ -178,8 +183,9 @@ def _group_key(salts: pa.ChunkedArray, bands: pa.ChunkedArray) -> pa.Array:
     keys = np.asarray(lists.values, np.int64)[starts[0] : starts[-1]].view(np.uint64)
     starts = starts - starts[0]
     places = np.arange(1, len(keys) + 1) - np.repeat(starts[:-1], np.diff(starts))
-    mixed = _mix(keys + places.astype(np.uint64) * _ODD)
-    sums = np.add.reduceat(mixed, starts[:-1]) if len(mixed) else np.empty(0, np.uint64)
+    sums = np.empty(0, np.uint64)
+    if len(keys):
+        sums = np.add.reduceat(_mix(keys + places.astype(np.uint64) * _ODD), starts[:-1], dtype=np.uint64)
     return pa.array(_mix(sums ^ np.asarray(salts.combine_chunks(), np.int64).view(np.uint64)))
 
 

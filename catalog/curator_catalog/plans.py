@@ -66,6 +66,7 @@ class StepPlan:
     """One step: its table of measures (None if it measures nothing), rules, and how it finds copies.
 
     `notes` are messages, each with SQL over the same aliases as rules that counts the documents it is said of.
+    `contamination` is SQL over the same for the document's rows of the view contamination.
     """
 
     name: str
@@ -78,6 +79,7 @@ class StepPlan:
     copies: Copies | None = None
     expect: tuple[float, float] | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    contamination: str | None = None
 
     @property
     def reasons(self) -> list[str]:

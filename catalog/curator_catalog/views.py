@@ -43,6 +43,7 @@ def create_views(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
         "NULL::BOOLEAN AS kept, NULL::VARCHAR AS reason, NULL::VARCHAR[] AS reasons WHERE false",
         "classifications": _classifications(current),
         "duplicate_edges": _duplicate_edges(current),
+        "contamination": _contamination(current),
         "documents_in": "\nUNION ALL BY NAME ".join(
             f"(SELECT * FROM ({_documents(con, s)}) WHERE set_name = {_text(s['name'])})"
             for s in sets.values()
@@ -203,6 +204,42 @@ def _classifications(chosen: dict[str, Any] | None) -> str:
             for s in steps
         )
         or "SELECT NULL::UBIGINT AS doc_id, NULL::VARCHAR AS classifier, NULL::VARCHAR AS label, NULL::DOUBLE AS score WHERE false"
+    )
+
+
+def _contamination(chosen: dict[str, Any] | None) -> str:
+    columns = {
+        "benchmark": "VARCHAR",
+        "item": "VARCHAR",
+        "field": "VARCHAR",
+        "overlap": "DOUBLE",
+        "words": "BIGINT",
+        "text": "VARCHAR",
+        "spans": "STRUCT(start BIGINT, stop BIGINT)[]",
+        "reviewed": "VARCHAR",
+        "verdict": "VARCHAR",
+    }
+
+    def rows(at: int, sql: str) -> str:
+        tables = {f"s{i}": s["table"] for i, s in enumerate(steps) if s["table"]} | {"f": chosen["final"] if chosen else ""}
+        joins = " ".join(
+            f"{'' if alias == f's{at}' else 'LEFT '}JOIN measures.{quoted(table)} {alias} ON {alias}.doc_id = d.doc_id"
+            for alias, table in tables.items()
+            if alias == f"s{at}" or f"{alias}." in sql
+        )
+        return f"(SELECT d.doc_id, unnest({sql}) AS m FROM store.documents d {joins})"
+
+    steps = chosen["steps"] if chosen else []
+    return (
+        "\nUNION ALL ".join(
+            f"SELECT doc_id, {_text(s['name'])} AS step, {', '.join(f'm.{name}' for name in columns)} "
+            f"FROM {rows(i, s['contamination'])}"
+            for i, s in enumerate(steps)
+            if s.get("contamination")
+        )
+        or "SELECT NULL::UBIGINT AS doc_id, NULL::VARCHAR AS step, "
+        + ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns.items())
+        + " WHERE false"
     )
 
 

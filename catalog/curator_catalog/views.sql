@@ -26,6 +26,19 @@ COMMENT ON COLUMN main.duplicate_edges.a IS 'The document of the smaller doc_key
 COMMENT ON COLUMN main.duplicate_edges.b IS 'The other document';
 COMMENT ON COLUMN main.duplicate_edges.step IS 'The dedup step';
 COMMENT ON COLUMN main.duplicate_edges.similarity IS 'Estimated Jaccard similarity; 1 for equal signatures';
+CREATE OR REPLACE VIEW main.contamination AS $contamination;
+COMMENT ON VIEW main.contamination IS 'Fields of benchmark items that stand in documents, wholly or in part, in the decision set in force';
+COMMENT ON COLUMN main.contamination.doc_id IS 'The document';
+COMMENT ON COLUMN main.contamination.step IS 'The step that found it';
+COMMENT ON COLUMN main.contamination.benchmark IS 'The benchmark, as the recipe calls it';
+COMMENT ON COLUMN main.contamination.item IS 'The item: its id, or # and its line';
+COMMENT ON COLUMN main.contamination.field IS 'The field of the item';
+COMMENT ON COLUMN main.contamination.overlap IS 'Share of the n-grams of the field that stand in the document';
+COMMENT ON COLUMN main.contamination.words IS 'Words of the document in these n-grams';
+COMMENT ON COLUMN main.contamination.text IS 'The longest span, its first 200 characters';
+COMMENT ON COLUMN main.contamination.spans IS 'Where these n-grams stand: characters start to stop, from 0, of the text at the place of the step';
+COMMENT ON COLUMN main.contamination.reviewed IS 'drop or keep, where it was reviewed by hand';
+COMMENT ON COLUMN main.contamination.verdict IS 'drop or keep; NULL where the overlap is less than min_overlap and nobody reviewed it';
 CREATE OR REPLACE MACRO main.documents_in(set_name) AS TABLE $documents_in;
 COMMENT ON MACRO TABLE main.documents_in IS 'documents, as another decision set sees them: FROM documents_in(''medical-web'')';
 CREATE OR REPLACE MACRO main.cluster_size(document) AS coalesce((

@@ -17,6 +17,7 @@ def decide(
     recipe: Path = typer.Argument(..., help="The recipe file."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would change; write nothing."),
     set_: list[str] = typer.Option([], "--set", help="A rule option, as STEP.OPTION=VALUE; may be repeated."),
+    accept: bool = typer.Option(False, help="Go on where a guard would stop."),
     corpus: Path = typer.Option(None, "--corpus", "-c", help="The corpus folder, instead of the recipe's."),
     unredacted: bool = typer.Option(False, help="Show sampled text as it is."),
     json: bool = JsonOption,
@@ -38,7 +39,7 @@ def decide(
             raise UsageError(f"--set {change!r}: write STEP.OPTION=VALUE, as gopher_quality.min_words=80")
         changes[target] = value
     loaded = recipes.load(str(recipe)).with_options(changes)
-    result = decide_again(loaded, corpus=corpus, dry_run=dry_run)
+    result = decide_again(loaded, corpus=corpus, dry_run=dry_run, accept=accept)
     if json:
         return as_json(
             {"written": result.written, "counts": result.funnel.counts, "flips": asdict(result.flips)}

@@ -191,6 +191,26 @@ def _near(path: str | None) -> str | None:
     return str(Path(path).relative_to(Path.cwd()))
 
 
+def _show_diff(diff: list[tuple[str, str]]) -> None:
+    """In the form of `git diff --word-diff`: [-only in the kept copy-], {+only in this document+}."""
+    from rich.text import Text
+
+    if all(kind == "=" for kind, _ in diff):
+        console().print("  word for word the kept copy")
+        return
+    line = Text("  from the kept copy: ")
+    for kind, words in diff:
+        style = {"=": "dim", "-": "red", "+": "green"}[kind]
+        line.append(
+            {"=": words, "-": f"[-{words}-]", "+": f"{{+{words}+}}"}[kind][:2000], style=style
+        ).append(" ")
+    console().print(line)
+
+
+def _verdict(match: dict[str, Any]) -> str:
+    return f"{match['verdict'] or 'too little'}{', reviewed' if match['reviewed'] else ''}"
+
+
 def why(
     doc: str = typer.Argument(..., help="A doc_id, doc_key, source_key or URL."),
     corpus: Path = CorpusOption,
@@ -203,13 +223,14 @@ def why(
     """
     from curator.corpus import Corpus
     from curator.redact import redact
-    from curator.why import explain, find, to_dict
+    from curator.why import diffs, explain, find, to_dict
 
     opened = Corpus.existing(corpus)
     found = explain(opened, find(opened, doc))
-    text = found.text if unredacted else redact(found.text)
+    shown = str if unredacted else redact
+    text = shown(found.text)
     if json:
-        return as_json({**to_dict(found), "text": text})
+        return as_json(to_dict(found, shown))
     out = console()
     d = found.document
     out.print(f"[bold]{d['doc_id']}[/bold] {d['source']} ", end="")
@@ -249,8 +270,8 @@ def why(
             (f"  {r.rule}", answer, values, r.resolved, "" if r.margin is None else f"{r.margin:,.6g}")
         )
     table("", ("rule", "answer", "measured", "drops where", "margin"), rows, right=("margin",))
-    for copy in found.copies:
-        kept = "this one" if copy["is_kept"] else str(copy["kept_copy"])
+    for copy, diff in zip(found.copies, diffs(found, shown), strict=True):
+        kept = "this one" if copy["is_kept"] else str(copy["kept_copy"] or "none")
         near = copy["similarity_to_kept"]
         out.print(
             f"{copy['step']}: one of {copy['cluster_size']} copies; kept is {kept}"
@@ -262,6 +283,29 @@ def why(
             "",
             ("copy", "source", "source_key"),
             [*others, *([(f"and {more:,} more", "", "")] if more else [])],
+        )
+        if diff is not None:
+            _show_diff(diff)
+    if found.contamination:
+        listed = found.contamination[:10]
+        more = len(found.contamination) - len(listed)
+        table(
+            "",
+            ("benchmark", "item", "field", "overlap", "words", "verdict", "text"),
+            [
+                *(
+                    (
+                        *(c[n] for n in ("benchmark", "item", "field")),
+                        f"{c['overlap']:.2f}",
+                        c["words"],
+                        _verdict(c),
+                        c["text"] if unredacted else redact(c["text"]),
+                    )
+                    for c in listed
+                ),
+                *([(f"and {count(more)} more", *[""] * 6)] if more else []),
+            ],
+            right=("overlap", "words"),
         )
     for q in found.quarantine:
         out.print(f"quarantine: step {q['step']}: {q['reason']}: {q['detail']}", markup=False)

@@ -10,6 +10,7 @@ import typer
 from curator.cli.output import Bars, as_json, characters, console, count, share, size, table
 
 if TYPE_CHECKING:
+    from curator.clusters import Clusters
     from curator.recipe import Recipe
     from curator.run import Report
 
@@ -31,6 +32,7 @@ def run(
         None, help="Try out: only this share of the documents, as 1%, in a scratch corpus."
     ),
     prune: bool = typer.Option(False, help="Take out the documents of files that vanished."),
+    accept: bool = typer.Option(False, help="Go on where a guard would stop."),
     plugin: list[Path] = typer.Option([], help="A .py file with plugins, beside the recipe's own."),
     word_memory: str = typer.Option(
         "256MiB", help="Memory for the word table of each worker; less is slower, the results are the same."
@@ -82,6 +84,7 @@ def run(
             limit=limit,
             prune=prune,
             word_memory=memory,
+            accept=accept,
         )
     if json:
         as_json(
@@ -163,6 +166,8 @@ def _print(report: Report) -> None:
         rows.append(("pending", count(funnel.pending), "", share(funnel.pending, funnel.documents), ""))
     right = ("documents", "dropped", "share", "characters")
     table("", ("step", "documents", "dropped", "share", "characters"), rows, right=right)
+    for copies in funnel.copies:
+        _print_copies(copies)
     for (step, note), documents in funnel.notes.items():
         said = "1 document is" if documents == 1 else f"{count(documents)} documents are"
         console().print(f"{step}: {said} {note}", soft_wrap=True, markup=False)
@@ -183,6 +188,25 @@ def _print(report: Report) -> None:
             markup=False,
             style="red",
         )
+
+
+def _print_copies(found: Clusters) -> None:
+    """What a dedup found, in a line or two."""
+    said = (
+        f"{found.step}: {count(found.clusters)} clusters of {count(found.documents)} documents, the largest of "
+        f"{count(found.largest)}"
+    )
+    if found.edges is not None and found.measured:
+        said += f"; {count(found.edges)} edges, {found.edges / found.measured:.2f} a document"
+        if found.truncated:
+            said += f", {share(found.truncated, found.buckets or 0)} of buckets truncated"
+    pairs = [
+        f"{source} = {kept or 'none kept'} {share(n, found.dropped)}"
+        for source, kept, n in found.by_source[:5]
+    ]
+    if len(pairs) > 1:
+        said += f"\n  dropped = kept: {', '.join(pairs)}" + (", …" if len(found.by_source) > 5 else "")
+    console().print(said, soft_wrap=True, markup=False)
 
 
 def _print_domains(folder: Path) -> None:
@@ -274,4 +298,6 @@ def init(
         (folder / name).write_text(content, encoding="utf-8")
     names = " and ".join(str(folder / name) for name in written)
     first = folder / next(iter(written))
-    console().print(f"wrote {names}; name your files under sources, then: curator run {first}", soft_wrap=True)
+    console().print(
+        f"wrote {names}; name your files under sources, then: curator run {first}", soft_wrap=True
+    )

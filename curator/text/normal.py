@@ -247,3 +247,39 @@ def normalized_words(texts: pa.LargeStringArray) -> Words:
         found.flags,
     )
     return Words(found.doc_offsets, found.hashes[:n], found.lengths[:n], found.flags[:n])
+
+
+@njit(nogil=True, cache=True)
+def _places(
+    data: Bytes, table: Bytes, row: NDArray[np.uint16], forms: NDArray[np.int32], places: NDArray[np.int64]
+) -> int:
+    at = character = n = 0
+    inside = False
+    while at < len(data):
+        c, width = decode(data, at)
+        kind = table[c]
+        after, characters, shows = at + width, 1, True
+        if kind & DIGIT:
+            after, characters = _number_end(data, at, len(data), table), 0
+            while at < after:
+                at += decode(data, at)[1]
+                characters += 1
+        elif kind & (SPACE | PUNCTUATION):
+            n += inside
+            inside = shows = False
+        elif c < len(row) and row[c]:
+            shows = forms[row[c], 0] != 0
+        if shows and not inside:
+            places[n, 0] = character
+            inside = True
+        at, character = after, character + characters
+        if inside:
+            places[n, 1] = character
+    return n + inside
+
+
+def word_places(text: str) -> NDArray[np.int64]:
+    """Where each word of the normalised text stands in the text as it is: int64[n_words, 2], characters [start, stop)."""
+    places = np.empty((len(text) // 2 + 1, 2), np.int64)
+    data = np.frombuffer(text.encode() or b"\0", np.uint8)[: len(text.encode())]
+    return places[: _places(data, classes(), *folds(), places)]

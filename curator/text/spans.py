@@ -115,3 +115,40 @@ def cut(
     return pa.LargeStringArray.from_buffers(
         len(offsets) - 1, pa.py_buffer(out_offsets), pa.py_buffer(out[: out_offsets[-1]])
     )
+
+
+@njit(nogil=True, cache=True)
+def _copy_spans(
+    data: Bytes,
+    offsets: Offsets,
+    span_offsets: Offsets,
+    starts: NDArray[np.uint32],
+    stops: NDArray[np.uint32],
+    out: Bytes,
+    out_offsets: Offsets,
+) -> None:
+    end = np.int64(0)
+    out_offsets[0] = 0
+    for d in range(len(offsets) - 1):
+        for s in range(span_offsets[d], span_offsets[d + 1]):
+            size = np.int64(stops[s]) - np.int64(starts[s])
+            at = offsets[d] + np.int64(starts[s])
+            for i in range(size):
+                out[end + i] = data[at + i]
+            end += size
+            out_offsets[s + 1] = end
+
+
+def texts_of(
+    data: Bytes,
+    offsets: Offsets,
+    span_offsets: Offsets,
+    starts: NDArray[np.uint32],
+    stops: NDArray[np.uint32],
+) -> pa.LargeListArray:
+    """The spans' texts, a list for each document; null where it has none."""
+    size = int(stops.astype(np.int64).sum() - starts.astype(np.int64).sum())
+    out, out_offsets = np.empty(size, np.uint8), np.empty(len(starts) + 1, np.int64)
+    _copy_spans(data, offsets, span_offsets, starts, stops, out, out_offsets)
+    texts = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(out_offsets), pa.py_buffer(out))
+    return pa.LargeListArray.from_arrays(span_offsets, texts, mask=pa.array(np.diff(span_offsets) == 0))

@@ -128,6 +128,13 @@ def test_a_list_literal_is_its_values(value: list[Any]) -> None:
     assert from_duckdb(literal(value)) == value
 
 
+@pytest.mark.parametrize("value", [{}, {"a": "it's"}, {"\t'": None, "b": "c"}, {"a": 1, "b": -2}, {"a": ["x"]}], ids=str)
+def test_a_mapping_literal_is_its_values(value: dict[str, Any]) -> None:
+    """Mappings too, the empty one included; `[key]` is NULL where there is none."""
+    assert from_duckdb(literal(value)) == value
+    assert from_duckdb(f"{literal(value)}['nothing']") is None
+
+
 @pytest.mark.parametrize(
     "value", [1e300, -1e300, 5e-324, 0.1, -0.0, 1e16, 2.5, -3, "", "'", "\\", "$x", "a\nb", True, None]
 )
@@ -150,7 +157,7 @@ def test_a_literal_stands_anywhere() -> None:
     assert from_duckdb(f"-{literal(-1.5)}") == 1.5
 
 
-@pytest.mark.parametrize("value", [{"a": 1}, b"x", {1, 2}, math.nan])
+@pytest.mark.parametrize("value", [b"x", {1, 2}, math.nan])
 def test_what_has_no_literal_is_refused(value: Any) -> None:
     """A value of another type is refused by its type."""
     with pytest.raises(UsageError, match="a rule cannot use a value"):

@@ -29,12 +29,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "normalize_whitespace": [{}, {"keep_indentation": True, "max_blank_lines": 0}],
     "symbol_lines": [{}, {"replace_char": "¶"}],
     "url": [],
+    "decontaminate": [],
     "perplexity": [],
     "domain": [],  # needs a model: tests/plugins/test_domain.py trains one and checks the contract with it
     "semantic": [],
 }
 NEEDS = {"datatrove": "spacy"}
 ELSEWHERE = {
+    "decontaminate": "it needs a benchmark: tests/plugins/test_decontaminate.py has one and checks it",
     "domain": "it needs a model: tests/plugins/test_domain.py trains one and checks it",
     "perplexity": "it needs a model: tests/plugins/test_perplexity.py has one and checks it",
     "semantic": "it needs a model: tests/plugins/test_semantic.py has two and checks them",

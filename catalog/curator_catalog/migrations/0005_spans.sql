@@ -1,3 +1,6 @@
+ALTER TABLE store.edge_sets ADD COLUMN buckets UBIGINT;
+COMMENT ON COLUMN store.edge_sets.buckets IS 'Buckets that several groups share';
+
 ALTER TABLE store.measures ADD COLUMN behind VARCHAR[];
 COMMENT ON COLUMN store.measures.behind IS 'Measures of the corpus cleaners that changed the text before it';
 
