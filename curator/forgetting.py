@@ -253,7 +253,7 @@ def _remove(
     for shard_id, measure, path, size in touched:
         new = _rewritten(catalog.folder, shard_id, measure, path, gone)
         if new is not _UNTOUCHED:
-            replaced.append(tombstones.Replaced([path], new))
+            replaced.append(tombstones.Replaced(path, new))
             report.files_rewritten += new is not None
             report.files_removed += new is None
             report.bytes_before += size
@@ -322,6 +322,10 @@ def _drop_caches(folder: Path) -> None:
                 file.unlink(missing_ok=True)
         elif path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+            if path.exists():
+                raise CuratorError(
+                    f"{path} cannot be deleted and may hold texts; delete it, and run curator forget again"
+                )
         else:
             path.unlink(missing_ok=True)
 

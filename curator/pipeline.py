@@ -189,8 +189,7 @@ class Worker:
                 return
             frame, bad = batch
             tally.quarantine += [{"split_id": task.shard_id, **asdict(q)} for q in bad]
-            tally.counts["quarantined"] += len(bad)
-            tally.counts["forgotten"] += sum(q.reason == "forgotten" for q in bad)
+            tally.counts.update(quarantined=len(bad), forgotten=sum(q.reason == "forgotten" for q in bad))
             if task.sample is not None:
                 tally.counts["bytes_seen"] += int(frame["text"].str.len_bytes().sum())
                 bound = f"{int(task.sample * 0xFFFFFFFF):08x}"

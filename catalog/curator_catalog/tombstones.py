@@ -7,7 +7,7 @@ and hashes. What else could show a text is emptied: details of records that coul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ _EMPTIED = "emptied by curator forget"
 
 @dataclass(frozen=True)
 class Replaced:
-    """A shard's files of one measure, and the one without the forgotten rows; None where no row is left."""
+    """A registered file, and the one without the forgotten rows; None where no row is left."""
 
-    old: Sequence[str]
+    old: str
     new: Mapping[str, Any] | None
 
 
@@ -169,9 +169,9 @@ def remove(
             con.execute(
                 "INSERT INTO shards SELECT shard_id, measure, ?, ?, ?, ?, run_id, current_timestamp::TIMESTAMP "
                 "FROM shards WHERE path = ?",
-                [files.new["path"], files.new["rows"], files.new["bytes"], files.new["hash"], files.old[0]],
+                [files.new["path"], files.new["rows"], files.new["bytes"], files.new["hash"], files.old],
             )
-        con.execute("DELETE FROM shards WHERE path IN (SELECT unnest(?))", [list(files.old)])
+        con.execute("DELETE FROM shards WHERE path = ?", [files.old])
     con.execute(
         """INSERT INTO tombstones BY NAME SELECT doc_key::UUID AS doc_key, url, source, doc_id, $reason AS reason,
             CASE WHEN $copies THEN content_hash::UUID END AS content_hash, current_timestamp::TIMESTAMP AS forgotten FROM chosen""",
