@@ -193,8 +193,8 @@ def _print(report: Report) -> None:
 def _print_copies(found: Clusters) -> None:
     """What a dedup found, in a line or two."""
     said = (
-        f"{found.step}: {count(found.clusters)} clusters of {count(found.documents)} documents, the largest of "
-        f"{count(found.largest)}"
+        f"{found.step}: {count(found.documents)} documents in {count(found.clusters)} clusters"
+        + (f", the largest of {count(found.largest)}" if found.clusters else "")
     )
     if found.edges is not None and found.measured:
         said += f"; {count(found.edges)} edges, {found.edges / found.measured:.2f} a document"
