@@ -204,7 +204,7 @@ def _print_copies(found: Clusters) -> None:
         f"{source} = {kept or 'none kept'} {share(n, found.dropped)}"
         for source, kept, n in found.by_source[:5]
     ]
-    if len(pairs) > 1:
+    if any(source != kept for source, kept, _ in found.by_source):
         said += f"\n  dropped = kept: {', '.join(pairs)}" + (", …" if len(found.by_source) > 5 else "")
     console().print(said, soft_wrap=True, markup=False)
 

@@ -65,8 +65,8 @@ def test_the_summary_tells_clusters(folder: Path) -> None:
     """Clusters, the largest, edges, and from which source to which."""
     ended = call("run", "recipe.yaml", "-w", "0", "--accept", folder=folder)
     assert ended.code == 0
-    assert "same: 208 documents in 104 clusters, the largest of 2\n" in ended.out
-    assert "minhash: 2 documents in 1 clusters, the largest of 2; 1 edges, 0.01 a document\n" in ended.out
+    assert "same: 208 documents in 104 clusters, the largest of 2\n  dropped = kept: new = old 100.0 %\n" in ended.out
+    assert "minhash: 2 documents in 1 clusters, the largest of 2; 1 edges, 0.00 a document\n" in ended.out
     counted = call("run", "recipe.yaml", "-w", "0", "--accept", "--json", folder=folder).json["counts"][
         "copies"
     ]
