@@ -36,7 +36,7 @@ def register_sources(register: Register) -> None:
 
 @hookspec
 def register_cleaners(register: Register) -> None:
-    """Register cleaners: a subclass of `curator.Cleaner`, or a function `f(text: str, *, option=1) -> str`."""
+    """Register cleaners: a subclass of `curator.Cleaner` (`CorpusCleaner` where the corpus decides), or a function `f(text: str, *, option=1) -> str`."""
 
 
 @hookspec

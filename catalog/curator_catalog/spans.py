@@ -2,7 +2,7 @@
 
 Spans go through memory a share of the hashes at a time (`SPANS_AT_ONCE`), and DuckDB spills what does not fit.
 Of equal spans the first is the one of the first document by `place`, which the caller orders by what does not
-depend on history. Overlapping spans of one document become one.
+depend on history. Overlapping spans of one document become one; none may lie within another.
 """
 
 from __future__ import annotations
@@ -50,31 +50,29 @@ def find_spans(
             FROM spans JOIN (SELECT key, proof, min(place << 32 | start) AS first FROM spans
                              GROUP BY key, proof HAVING {several}) USING (key, proof)""")
     con.execute("DROP TABLE spans")
-    gone = "WHERE NOT first" if keep_first else ""
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE found AS
-        WITH counted AS (SELECT place, count(*) AS repeated_spans FROM repeated GROUP BY place),
-        covered AS (SELECT place, sum(stop - start) AS repeated_bytes FROM ({_apart("FROM repeated")}) GROUP BY place),
-        gone AS (SELECT place, list(start ORDER BY start) AS starts, list(stop ORDER BY start) AS stops
-                 FROM ({_apart(f"FROM repeated {gone}")}) GROUP BY place)
+        WITH whole AS (
+            SELECT place, count(*) AS repeated_spans,
+                sum(stop::BIGINT) FILTER (ends) - sum(start::BIGINT) FILTER (begins) AS repeated_bytes
+            FROM ({_merged("FROM repeated")}) GROUP BY place),
+        gone AS (
+            SELECT place, list(start ORDER BY start) FILTER (begins) AS starts, list(stop ORDER BY start) FILTER (ends) AS stops
+            FROM ({_merged("FROM repeated" + (" WHERE NOT first" if keep_first else ""))}) WHERE begins OR ends GROUP BY place)
         SELECT doc_id, coalesce(gone.starts, []) AS starts, coalesce(gone.stops, []) AS stops, len(keys)::UINTEGER AS spans,
             coalesce(repeated_spans, 0)::UINTEGER AS repeated_spans,
             coalesce(repeated_bytes, 0)::UINTEGER AS repeated_bytes
-        FROM {looked} JOIN {population} USING (doc_id)
-        LEFT JOIN counted USING (place) LEFT JOIN covered USING (place) LEFT JOIN gone USING (place)
+        FROM {looked} JOIN {population} USING (doc_id) LEFT JOIN whole USING (place) LEFT JOIN gone USING (place)
         WHERE len(keys) > 0""")
     con.execute("DROP TABLE repeated")
 
 
-def _apart(spans: str) -> str:
-    """The query `spans` (place, start, stop, …) with overlapping spans as one."""
+def _merged(spans: str) -> str:
+    """The query `spans`, and where runs of overlapping ones begin and end; no span lies within another."""
     return f"""
-        SELECT place, min(start) AS start, max(stop) AS stop FROM (
-            SELECT *, count(*) FILTER (apart) OVER (PARTITION BY place ORDER BY start, stop ROWS UNBOUNDED PRECEDING) AS island
-            FROM (SELECT place, start, stop, start >= coalesce(max(stop) OVER (
-                    PARTITION BY place ORDER BY start, stop ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS apart
-                  FROM ({spans})))
-        GROUP BY place, island"""
+        SELECT *, start >= coalesce(lag(stop) OVER by_place, 0) AS begins,
+            coalesce(lead(start) OVER by_place, 4294967295) >= stop AS ends
+        FROM ({spans}) WINDOW by_place AS (PARTITION BY place ORDER BY start)"""
 
 
 def up_to_date(con: duckdb.DuckDBPyConnection) -> set[str]:
