@@ -36,7 +36,7 @@ def derive_missing_edges(
             else f"m.bands, m.{sets or 'signature'} AS signature"
         )
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE measured AS SELECT m.doc_id, {step.copies.scope} AS scope, {columns} "
+            f"CREATE OR REPLACE TEMP VIEW measured AS SELECT m.doc_id, {step.copies.scope} AS scope, {columns} "
             f"FROM {source} m JOIN {joined(plan, aliases(step.copies.scope, plan))} ON d.doc_id = m.doc_id"
         )
         found[step.copies.edge_set] = (
@@ -44,7 +44,7 @@ def derive_missing_edges(
             if vectors
             else derive_edges(con, "measured", step.copies.edge_set, exact=bool(sets))
         )
-        con.execute("DROP TABLE measured")
+        con.execute("DROP VIEW measured")
         known.add(step.copies.edge_set)
     return found
 
