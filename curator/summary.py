@@ -48,7 +48,7 @@ class Funnel:
             "kept": self.kept,
             "pending": self.pending,
             "dropped": dropped,
-            "copies": [asdict(c) for c in self.copies],
+            "copies": [asdict(c) | {"by_source": [list(p) for p in c.by_source]} for c in self.copies],
             "notes": [{"step": s, "note": text, "documents": n} for (s, text), n in self.notes.items()],
         }
 

@@ -201,7 +201,9 @@ def test_events(shop: Shop) -> None:
         ],
         ["run_finished", {**about, "counts": report.funnel.counts}],
     ]
-    nothing = {"dropped": {}, "notes": []}
+    none = {"step": "exact", "clusters": 0, "documents": 0, "largest": 0, "dropped": 0, "by_source": []}
+    unlinked = dict.fromkeys(("edges", "groups", "measured", "buckets", "truncated"))
+    nothing = {"dropped": {}, "notes": [], "copies": [none | unlinked]}
     assert report.funnel.counts == {"documents_in_corpus": 2, "kept": 2, "pending": 0, **nothing}
 
 

@@ -210,7 +210,8 @@ def test_any_texts_are_row_wise(static: Path, texts: list[str]) -> None:
 
 def test_what_is_decided_stays_out_of_measuring(static: Path) -> None:
     """A cut, other clusters or seeds need no new embeddings."""
-    decided = {"keep", "within", "reelect", "min_similarity", "eps", "store_above", "clusters", "seed"}
+    policy = {"keep", "prefer", "copies", "against"}
+    decided = policy | {"within", "reelect", "min_similarity", "eps", "store_above", "clusters", "seed"}
     assert set(Semantic(model=str(static)).rule_options()) == decided - {"min_similarity"}
 
 

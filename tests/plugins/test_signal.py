@@ -55,8 +55,8 @@ def test_an_option_by_column(workshop: Workshop) -> None:
 
 
 def test_a_value_that_no_rule_can_hold(workshop: Workshop, tmp_path: Path) -> None:
-    """A mapping that is no table has no literal; it is refused at load."""
+    """A mapping that is no table is compared with nothing; it is refused at load, by file, line and rule."""
     workshop.source("web", TEXTS)
     steps = [{"signal": {"drop": "documents.n_words < $least", "least": {"some": 1}}}]
-    with pytest.raises(RecipeError, match="a rule cannot use a value of type dict"):
+    with pytest.raises(RecipeError, match=r"test.yaml:8: steps.0: rule signal.drop .*Cannot compare values of type UINTEGER and type MAP"):
         run(workshop.recipe(steps, [{"jsonl": {"name": "web", "path": "web.jsonl"}}]), InlineEngine())
