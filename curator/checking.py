@@ -125,7 +125,8 @@ def column(recipe: Recipe, at: int, parts: tuple[str, ...], extra: Mapping[str, 
         if name in FILLED:
             return filled(recipe, name)
         if name in FINAL_TYPES:
-            return f"f.{quoted(name)}"
+            counts = FINAL_TYPES[name] == "UINTEGER"  # -n_words must not overflow
+            return f"CAST(f.{quoted(name)} AS BIGINT)" if counts else f"f.{quoted(name)}"
         if name in DOCUMENT_TYPES or name in extra:
             return f"d.{quoted(name)}"
         raise UsageError(
@@ -248,6 +249,8 @@ def dedup_mistakes(recipe: Recipe, at: int) -> Iterator[str]:
         for name in step.options.get(option) or ():
             if names and name not in names:
                 yield f"{step.name}.{option}: there is no source {name!r}{suggest(name, names)}"
+    if names and set(names) <= set(step.options.get("against") or ()):
+        yield f"{step.name}.against: it names every source, so nothing would be dropped; leave out the one to drop from"
     if step.options.get("keep") == "longest" and at < recipe.last_corpus_cleaner:
         yield f"{step.name}.keep: how long texts are is known only behind {recipe.steps[recipe.last_corpus_cleaner].name}"
     copies = str(step.options.get("copies", 1))

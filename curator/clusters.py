@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator.redact import redact
-from curator_catalog.plans import DecisionPlan, passes
+from curator_catalog.plans import DUPLICATE, DecisionPlan, passes
 
 if TYPE_CHECKING:
     import duckdb
@@ -69,27 +69,38 @@ def found_clusters(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> tuple[
 
 
 def check_copies(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> str | None:
-    """Why a dedup stops the run: it would drop too much of a source. None where none does.
+    """Why a dedup stops the run: it would drop too much of a source, or None. `expect:` sets another share.
 
-    A step with `expect:` is held to that instead (`curator.summary.check_guards`).
+    What is in force already, as it was accepted once, is not asked again.
     """
     for at, step in enumerate(plan.steps):
-        if step.copies is None or step.expect is not None:
+        if step.copies is None:
             continue
+        most = step.expect[1] if step.expect else MOST
         rows = con.execute(
             f"SELECT d.source, count(*), count(*) FILTER (NOT ({passes(plan, at + 1)})) FROM flags "
             f"JOIN catalog.store.documents d USING (doc_id) WHERE {passes(plan, at)} GROUP BY d.source ORDER BY d.source"
         ).fetchall()
         for source, reached, dropped in rows:
-            if reached >= LEAST_DOCUMENTS and dropped > MOST * reached:
+            too_many = reached >= LEAST_DOCUMENTS and dropped > most * reached
+            if too_many and dropped > _in_force(con, plan, f"{step.name}.{DUPLICATE}", source):
                 pairs = sampled_pairs(con, plan, at, source, folder)
                 return (
                     f"step {step.name} would drop {dropped / reached:.1%} of the {reached:,} documents of source {source} "
-                    f"that reach it, more than {MOST:.0%}; decisions are left as they were. If that is right, --accept "
-                    f"goes on, or write `expect: {{drop: 0..1}}` under the step. Ten of them:\n"
-                    + "\n".join(pairs)
+                    f"that reach it, more than {most:.0%}; decisions are left as they were. If that is right, --accept "
+                    f"goes on, or `expect: {{drop: 0..1}}` under the step. Some of them:\n" + "\n".join(pairs)
                 )
     return None
+
+
+def _in_force(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, reason: str, source: str) -> int:
+    """How many documents of a source the decisions in force drop for a reason."""
+    rows = con.execute(
+        "SELECT count(*) FROM catalog.main.decisions x JOIN catalog.store.documents d USING (doc_id) "
+        "WHERE x.decision_set = ? AND d.source = ? AND list_contains(x.reasons, ?)",
+        [plan.decision_set, source, reason],
+    ).fetchall()
+    return int(rows[0][0])
 
 
 def sampled_pairs(

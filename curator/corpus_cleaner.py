@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
+from curator.errors import UsageError
 from curator.plugin import Cleaner, Step
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ class CorpusCleaner(Cleaner):
     max_repeated_share: Annotated[
         float | None, "a document of which more than this share is repeated is dropped; by bytes"
     ] = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.max_documents is not None and self.max_documents < 1:
+            raise UsageError(f"max_documents is {self.max_documents}; it must be at least 1")
 
     def spans(self, docs: Documents) -> Mapping[str, Any]:
         """`starts` and `stops` (bytes of the text) of spans, `keys` and `checks` equal for equal spans."""

@@ -105,12 +105,17 @@ class Report:
 
 
 def choose(
-    corpus: Corpus, *, where: str | None = None, ids: Iterable[str] | None = None, copies: bool = True
+    corpus: Corpus,
+    *,
+    where: str | None = None,
+    ids: Iterable[str] | None = None,
+    copies: bool = True,
+    skip_unknown: bool = False,
 ) -> Chosen:
     """The documents that an expression over `documents` or ids name, and with `copies` those of the same texts.
 
     Raises UsageError for an expression that the gate refuses, and for ids that name no document or several,
-    with the place of each in `ids`, from 1.
+    with the place of each in `ids`, from 1; with `skip_unknown` those that name none are left out.
     """
     try:
         with corpus.catalog.users() as con:
@@ -118,7 +123,7 @@ def choose(
             if where is not None:
                 named = tombstones.named_by(con, where)
             else:
-                named, already = _named(con, list(ids or ()))
+                named, already = _named(con, list(ids or ()), skip_unknown)
             chosen = tombstones.with_copies(con, named, copies=copies)
             near = tombstones.near_copies(con, chosen)
     except QueryRefused as error:
@@ -128,7 +133,7 @@ def choose(
     return Chosen(_frame(chosen), copies, near, already)
 
 
-def _named(con: Any, ids: list[str]) -> tuple[pa.Table, list[str]]:
+def _named(con: Any, ids: list[str], skip_unknown: bool) -> tuple[pa.Table, list[str]]:
     places = {name.strip(): place for place, name in reversed(list(enumerate(ids, 1))) if name.strip()}
     found: dict[str, list[tuple[str, int]]] = {}
     for name, doc_key, doc_id in tombstones.named_in(con, places):
@@ -143,11 +148,12 @@ def _named(con: Any, ids: list[str]) -> tuple[pa.Table, list[str]]:
     missing = [name for name in places if name not in found]
     already = forgotten_among(con, missing)
     unknown = sorted((places[name], name) for name in missing if name not in already)
-    if unknown:
+    if unknown and not skip_unknown:
         listed = ", ".join(f"line {place}: {name!r}" for place, name in unknown[:NAMED])
         more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
         raise UsageError(
-            f"no document is called {listed}{more}: give a doc_id, doc_key, source_key or URL; nothing was forgotten"
+            f"these name no document, by doc_id, doc_key, source_key or URL: {listed}{more}; nothing was forgotten "
+            "(--skip-unknown leaves them out)"
         )
     keys_found = [keys[0][0] for keys in found.values()]
     return pa.table({"doc_key": pa.array(keys_found, pa.string())}), sorted(already, key=places.__getitem__)

@@ -196,6 +196,8 @@ class RecipeFile:
         chosen = given.pop("rules", None)
         expect = given.pop("expect", None)
         if name == GATE:
+            gates = sum(s.kind == GATE for s in before)
+            label = label if label != GATE or not gates else f"{GATE}_{gates + 1}"
             if given or chosen or expect:
                 raise self.error("gate takes no options", (*path, name))
             return StepSpec(label, GATE, GATE, "", "", {}, self.line((*path, name)))

@@ -19,11 +19,12 @@ from curator_catalog.plans import DecisionPlan
 
 @dataclass(frozen=True)
 class Decided:
-    """What deciding gave: the funnel, and what changed against the decisions that were in force."""
+    """What deciding gave: the funnel, what changed against the decisions in force, what a guard says to it."""
 
     funnel: Funnel
     flips: Flips
     written: bool
+    guard: str | None = None
 
 
 def decide(
@@ -44,11 +45,12 @@ def decide(
         with scratch_files(catalog.folder) as files:
             with catalog.scratch() as con:
                 decisions.decide(con, plan, catalog.folder)
-                result = Decided(funnel(con, plan), flips(con, plan), not dry_run)
+                found, changed = funnel(con, plan), flips(con, plan)
                 stopped = None if accept else check_guards(con, plan, catalog.folder)
+                result = Decided(found, changed, not dry_run, stopped)
                 if not dry_run:
                     decisions.export(con, plan, files)
-            if stopped:
+            if stopped and not dry_run:
                 raise GuardError(stopped)
             if not dry_run:
                 with catalog.write(wait=600.0) as con:
@@ -98,7 +100,7 @@ def decide_stored(catalog: Catalog) -> list[str]:
             messages += [f"recipe {plan.decision_set}: {stopped}"] if stopped else []
             if awaiting := [step.name for step in recipe.steps if step.awaits]:
                 messages.append(
-                    f"recipe {name}: {', '.join(awaiting)} looked at the whole corpus; `curator run {recipe.file}` does it again"
+                    f"recipe {name}: {', '.join(awaiting)} looked at the whole corpus; `curator run {recipe.file} -c {catalog.folder}` does it again"
                 )
         with catalog.write(wait=600.0) as con:
             for plan, files in decided:

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from curator.errors import UsageError
@@ -79,6 +80,11 @@ def parse(sql: str) -> Expression:
         if kind == "SUBQUERY" or kind == "STAR":
             raise UsageError(f"{sql!r}: a rule may hold no subquery and no *; use windows, or a signal")
         windows |= kind == "WINDOW"
+        if kind == "FUNCTION" and part["function_name"].lower() in _volatile():
+            name = part["function_name"]
+            raise UsageError(
+                f"{sql!r}: {name}() answers otherwise each time; hash(documents.doc_key) does not"
+            )
         start = part.get("query_location", 0) - shift
         if kind == "COLUMN_REF" and part["column_names"][0].lower() not in bound:
             stop = start + part["query_location_length"]
@@ -86,6 +92,18 @@ def parse(sql: str) -> Expression:
         elif kind == "PARAMETER":
             found.append(Name("option", (part["identifier"],), start, start + part["query_location_length"]))
     return Expression(sql, tuple(found), windows)
+
+
+@cache
+def _volatile() -> frozenset[str]:
+    """The functions whose answers change from call to call."""
+    import duckdb
+
+    with duckdb.connect() as con:
+        rows = con.execute(
+            "SELECT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'"
+        ).fetchall()
+    return frozenset(name for (name,) in rows)
 
 
 def _walk(node: Any, bound: frozenset[str]) -> Iterator[tuple[dict[str, Any], frozenset[str]]]:

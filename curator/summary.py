@@ -109,7 +109,7 @@ def funnel(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> Funnel:
 
 def check_guards(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> str | None:
     """Why a step's `expect:`, or a dedup that drops almost all of a source, stops the run; or None."""
-    return check_expected(con, plan) or check_copies(con, plan, folder)
+    return check_copies(con, plan, folder) or check_expected(con, plan)
 
 
 def check_expected(con: duckdb.DuckDBPyConnection, plan: DecisionPlan) -> str | None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from curator.corpus import Corpus
-from curator.errors import RecipeError
+from curator.errors import CuratorError, RecipeError, UsageError
+from curator.mixture import of_query, plan
 from curator.redeciding import decide
 from curator.verify import digest
 from tests.conftest import Workshop, reasons
@@ -82,6 +83,11 @@ def test_cluster_size_in_mixtures(three: Workshop) -> None:
     corpus = Corpus.existing(three.corpus_folder)
     sizes = corpus.sql("SELECT source_key, cluster_size(doc_id) FROM documents WHERE kept ORDER BY 1").rows()
     assert sizes == [("blog", 4), ("own-1", 2)]
+    # an argument of the name of a column within is the caller's all the same
+    chosen = corpus.sql("SELECT source_key FROM documents WHERE kept AND cluster_size(doc_id) > 2").rows()
+    assert chosen == [("blog",)]
+    assert of_query("cluster_size(doc_id) = 2").model.components["all"].where == "cluster_size(doc_id) = 2"
+    assert plan(corpus, of_query("cluster_size(doc_id) = 2")).documents["source_key"].to_list() == ["own-1"]
     kept(three, **{"within": "source"})
     sizes = corpus.sql("SELECT source_key, cluster_size(doc_id) FROM documents WHERE kept ORDER BY 1").rows()
     assert sizes == [("blog", 1), ("book", 1), ("crawl-1", 2), ("own-1", 2)]
@@ -94,12 +100,15 @@ def test_cluster_size_in_mixtures(three: Workshop) -> None:
         ({"against": ["nowhere"]}, "exact.against: there is no source 'nowhere'"),
         ({"copies": "documents.n"}, "exact.copies = 'documents.n': a number, or SQL over cluster_size"),
         ({"copies": "1 +"}, "is not a SQL expression"),
+        ({"against": ["blogs", "books", "crawl"]}, "exact.against: it names every source"),
+        ({"keep": "random()"}, "random\\(\\) answers otherwise each time"),
+        ({"copies": "random()"}, "random\\(\\) answers otherwise each time"),
         ({"keep": "shortest"}, "keep is first, none, longest, newest or a SQL value"),
     ],
 )
 def test_refused(three: Workshop, options: dict[str, Any], message: str) -> None:
     """What makes no sense is told by option and value."""
-    with pytest.raises(RecipeError, match=message.replace("(", "\\(")):
+    with pytest.raises(RecipeError, match=message):
         three.recipe([{"exact": options}], entries())
 
 
@@ -114,9 +123,39 @@ def test_addresses(workshop: Workshop) -> None:
             {"id": "d", "text": "four"},
             {"id": "e", "text": "four"},
             {"id": "f", "text": "five", "url": "http://[no"},
+            {"id": "g", "text": "six", "url": "http://example.com:80/c"},
+            {"id": "h", "text": "seven", "url": "http://example.com:8080/c"},
+            {"id": "i", "text": "eight", "url": "https://example.com:443?q=1"},
+            {"id": "j", "text": "nine", "url": "https://example.com/?q=1"},
+            {"id": "k", "text": "ten", "url": "N/A"},
+            {"id": "l", "text": "eleven", "url": "N/A"},
         ],
     )
-    assert {key for key, why in reasons(corpus).items() if why} == {"b"}
+    assert {key for key, why in reasons(corpus).items() if why} == {"b", "g", "j"}
+
+
+def test_sql_without_an_answer(three: Workshop) -> None:
+    """SQL that fails on some document is told by recipe and what DuckDB says; the shortest copy needs no cast."""
+    with pytest.raises(
+        CuratorError, match=r"recipe 'test': a rule, or the SQL of keep:, has no answer .*Could not convert"
+    ):
+        kept(three, keep="CAST(documents.source_key AS INT)")
+    assert kept(three, keep="-documents.n_words") == {"blog", "own-1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "seed is -1"),
+        ({"min_similarity": 1.5}, "min_similarity is 1.5"),
+        ({"threshold": 2}, "threshold is 2"),
+    ],
+)
+def test_minhash_refuses(workshop: Workshop, options: dict[str, Any], message: str) -> None:
+    """Options out of range are told when the recipe is loaded."""
+    workshop.source("web", [{"id": "a", "text": "one"}])
+    with pytest.raises(UsageError, match=message):
+        workshop.recipe([{"minhash": options}], [{"jsonl": {"name": "web", "path": "web.jsonl"}}])
 
 
 def shingles(text: str, n: int) -> set[tuple[str, ...]]:

@@ -26,6 +26,23 @@ from curator_catalog.views import create_views, quoted
 
 def decide(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> None:
     """Leave the temp tables `flags` (doc_id, fails_0…, missing) and `copies` (as duplicates) behind."""
+    try:
+        _decide(con, plan, folder)
+    except duckdb.ConversionException as error:
+        raise _unanswered(plan, error) from error
+    except duckdb.OutOfRangeException as error:
+        raise _unanswered(plan, error) from error
+
+
+def _unanswered(plan: DecisionPlan, error: duckdb.Error) -> CatalogError:
+    said = " ".join(str(error).split("\n\n")[0].split())
+    return CatalogError(
+        f"recipe {plan.decision_set!r}: a rule, or the SQL of keep:, has no answer for some document: {said}; "
+        "try_cast() answers NULL there"
+    )
+
+
+def _decide(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> None:
     if len(plan.steps) > 64:
         raise CatalogError(f"recipe {plan.decision_set!r} has {len(plan.steps)} steps; 64 is the most")
     flag_rows(con, plan)

@@ -42,6 +42,9 @@ COMMENT ON COLUMN main.contamination.verdict IS 'drop or keep; NULL where the ov
 CREATE OR REPLACE MACRO main.documents_in(set_name) AS TABLE $documents_in;
 COMMENT ON MACRO TABLE main.documents_in IS 'documents, as another decision set sees them: FROM documents_in(''medical-web'')';
 CREATE OR REPLACE MACRO main.cluster_size(document) AS coalesce((
-    SELECT max(c.cluster_size) FROM main.duplicates c
-    WHERE c.doc_id = document AND c.decision_set = (SELECT value FROM store.settings WHERE name = 'decision_set')), 1);
+    -- no name in here is a column of documents: an argument `doc_id` must mean the caller's
+    SELECT max(in_cluster.cluster_documents)
+    FROM (SELECT doc_id, cluster_size, decision_set FROM main.duplicates) in_cluster(cluster_member, cluster_documents, cluster_set)
+    WHERE in_cluster.cluster_member = document
+        AND in_cluster.cluster_set = (SELECT s.value FROM store.settings s WHERE s.name = 'decision_set')), 1);
 COMMENT ON MACRO main.cluster_size IS 'Documents in the largest cluster of copies that a document is in, in the decision set in force: cluster_size(doc_id); 1 where it has none';

@@ -87,5 +87,7 @@ def _print(result: Decided, corpus: Path, unredacted: bool) -> None:
                 text = texts[doc_id] if unredacted else redact(texts[doc_id])
                 shown.append((name, doc_id, " ".join(text.split())[:90]))
         table("five of each", ("", "document", "text"), shown)
+    if result.guard:
+        console(stderr=True).print(f"a guard would stop this: {result.guard}", markup=False, soft_wrap=True)
     if not result.written:
         out.print("nothing was written; without --dry-run these decisions are put in force")

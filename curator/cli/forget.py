@@ -23,6 +23,7 @@ def forget(
         None, help="A file with an id a line: doc_id, doc_key, source_key or URL; - is standard input."
     ),
     reason: str = typer.Option(..., help="Why, for the tombstones: a takedown's number, a licence."),
+    skip_unknown: bool = typer.Option(False, help="Leave out ids that name no document here."),
     copies: bool = typer.Option(True, help="Forget documents of identical text as well."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be forgotten; change nothing."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
@@ -44,7 +45,8 @@ def forget(
     if not reason.strip():
         raise UsageError("--reason is empty; say why, it is all that will be known of these documents")
     opened = Corpus.existing(corpus)
-    chosen = forgetting.choose(opened, where=where, ids=None if file is None else _ids(file), copies=copies)
+    ids = None if file is None else _ids(file)
+    chosen = forgetting.choose(opened, where=where, ids=ids, copies=copies, skip_unknown=skip_unknown)
     if not json:
         _show(chosen)
     if dry_run:

@@ -103,7 +103,15 @@ def run(
         if trial:
             _print_trial(report, unredacted)
         _suggest(report, loaded, recipe)
-    if report.failed:
+    lost = report.counts["failed"] and report.funnel.pending == report.funnel.documents
+    if lost:
+        console(stderr=True).print(
+            "a step failed on every document, so none is decided: curator sql "
+            f'-c {report.corpus} "SELECT step, reason, detail, count(*) FROM quarantine GROUP BY ALL"',
+            soft_wrap=True,
+            markup=False,
+        )
+    if report.failed or lost:
         raise typer.Exit(1)
 
 
@@ -190,22 +198,26 @@ def _print(report: Report) -> None:
         )
 
 
+def _of(n: int, what: str) -> str:
+    return f"{count(n)} {what}{'s' * (n != 1)}"
+
+
 def _print_copies(found: Clusters) -> None:
     """What a dedup found, in a line or two."""
-    said = (
-        f"{found.step}: {count(found.documents)} documents in {count(found.clusters)} clusters"
-        + (f", the largest of {count(found.largest)}" if found.clusters else "")
+    said = f"{found.step}: {count(found.documents)} documents in {_of(found.clusters, 'cluster')}" + (
+        f", the largest of {count(found.largest)}" if found.clusters else ""
     )
     if found.edges is not None and found.measured:
-        said += f"; {count(found.edges)} edges, {found.edges / found.measured:.2f} a document"
+        said += f"; {_of(found.edges, 'edge')} between {count(found.groups or 0)} distinct, {found.edges / found.measured:.2f} a document"
         if found.truncated:
             said += f", {share(found.truncated, found.buckets or 0)} of buckets truncated"
     pairs = [
-        f"{source} = {kept or 'none kept'} {share(n, found.dropped)}"
-        for source, kept, n in found.by_source[:5]
+        f"{source} -> {kept or 'none'} {share(n, found.dropped)}" for source, kept, n in found.by_source[:5]
     ]
     if any(source != kept for source, kept, _ in found.by_source):
-        said += f"\n  dropped = kept: {', '.join(pairs)}" + (", …" if len(found.by_source) > 5 else "")
+        said += f"\n  dropped -> kept instead, by source: {', '.join(pairs)}" + (
+            ", …" if len(found.by_source) > 5 else ""
+        )
     console().print(said, soft_wrap=True, markup=False)
 
 

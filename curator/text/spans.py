@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curator.text.characters import classes
 from curator.text.normal import normalized_words
 from curator.text.passages import Found, Hashes
-from curator.text.segments import segments, strip
+from curator.text.segments import NEWLINE, Segments, segments, strip
 from curator.text.table import second_hash
 from curator.text.words import Bytes, Offsets
 from curator.text.xxh3 import U, xxh3
@@ -41,6 +41,19 @@ def _hash_words(word_offsets: Offsets, words: Hashes, keys: Hashes, checks: Hash
         keys[s], checks[s] = key, check
 
 
+@njit(nogil=True, cache=True)
+def _begin_paragraphs(
+    data: Bytes, doc_offsets: Offsets, starts: Offsets, stops: Offsets, begins: NDArray[np.bool_]
+) -> None:
+    """A line that is not blank goes on a paragraph unless a blank one (two newlines) stands before it."""
+    for d in range(len(doc_offsets) - 1):
+        for s in range(doc_offsets[d] + 1, doc_offsets[d + 1]):
+            newlines = 0
+            for i in range(stops[s - 1], starts[s]):
+                newlines += data[i] == NEWLINE
+            begins[s] = newlines > 1
+
+
 def line_spans(
     data: Bytes, offsets: Offsets, *, paragraphs: bool, normalized: bool, min_characters: int
 ) -> Found:
@@ -50,7 +63,17 @@ def line_spans(
     without white space around it, or, `normalized`, of its words as `curator.text.normal` has them. Lines of
     fewer than `min_characters` code points, and such without a word when `normalized`, are left out.
     """
-    found = segments(data, offsets, newlines=2 if paragraphs else 1, stripped=False, blank=False)
+    found = segments(data, offsets, newlines=1, stripped=False, blank=False)
+    if paragraphs:
+        begins = np.ones(len(found.starts), np.bool_)
+        _begin_paragraphs(data, found.doc_offsets, found.starts, found.stops, begins)
+        heads = np.flatnonzero(begins)
+        found = Segments(
+            np.append(0, np.cumsum(begins))[found.doc_offsets],
+            found.starts[heads],
+            np.append(found.stops, 0)[np.append(heads[1:], len(begins)) - 1],
+            np.add.reduceat(found.characters, heads) if len(heads) else found.characters,
+        )
     docs = np.repeat(np.arange(len(offsets) - 1), np.diff(found.doc_offsets))
     stops = np.empty(len(found.starts), np.int64)
     stops[:-1] = found.starts[1:]

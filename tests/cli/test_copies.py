@@ -56,8 +56,15 @@ def test_a_dedup_that_would_drop_a_source_stops(folder: Path) -> None:
     asked = call("sql", "SELECT count(*) FROM decisions", "--format", "csv", folder=folder)
     assert asked.out.split() == ["count_star()", "0"]
     assert call("decide", "recipe.yaml", folder=folder).code == 3
+    dry = call("decide", "recipe.yaml", "--dry-run", folder=folder)
+    assert dry.code == 0
+    assert "135 of 240 documents would be kept" in dry.out
+    assert "a guard would stop this: step same would drop 86.7% of the 120 documents of source new" in dry.err
     assert call("decide", "recipe.yaml", "--accept", folder=folder).code == 0
-    (folder / "recipe.yaml").write_text(RECIPE.replace("{as: same}", "{as: same, expect: {drop: 0..0.5}}"))
+    assert (
+        call("run", "recipe.yaml", "-w", "0", folder=folder).code == 0
+    )  # what was accepted is not asked again
+    (folder / "recipe.yaml").write_text(RECIPE.replace("{as: same}", "{as: same, expect: {drop: 0..0.9}}"))
     assert call("run", "recipe.yaml", "-w", "0", folder=folder).code == 0
 
 
@@ -65,8 +72,14 @@ def test_the_summary_tells_clusters(folder: Path) -> None:
     """Clusters, the largest, edges, and from which source to which."""
     ended = call("run", "recipe.yaml", "-w", "0", "--accept", folder=folder)
     assert ended.code == 0
-    assert "same: 208 documents in 104 clusters, the largest of 2\n  dropped = kept: new = old 100.0 %\n" in ended.out
-    assert "minhash: 2 documents in 1 clusters, the largest of 2; 1 edges, 0.00 a document\n" in ended.out
+    assert (
+        "same: 208 documents in 104 clusters, the largest of 2\n  dropped -> kept instead, by source: new -> old 100.0 %\n"
+        in ended.out
+    )
+    assert (
+        "minhash: 2 documents in 1 cluster, the largest of 2; 1 edge between 136 distinct, 0.00 a document\n"
+        in ended.out
+    )
     counted = call("run", "recipe.yaml", "-w", "0", "--accept", "--json", folder=folder).json["counts"][
         "copies"
     ]

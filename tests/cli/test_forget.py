@@ -81,9 +81,11 @@ def test_what_it_reports(ran: Path) -> None:
     wrong = call("forget", "--file", "ids", "--reason", "x", "--yes", folder=ran)
     assert (wrong.code, wrong.out) == (2, "")
     assert wrong.err == (
-        "curator: no document is called line 2: 'https://notes.example/nothing': give a doc_id, doc_key, source_key or URL; "
-        "nothing was forgotten\n"
+        "curator: these name no document, by doc_id, doc_key, source_key or URL: line 2: 'https://notes.example/nothing'; "
+        "nothing was forgotten (--skip-unknown leaves them out)\n"
     )
+    skipped = call("forget", "--file", "ids", "--reason", "x", "--skip-unknown", "--dry-run", "--json", folder=ran)
+    assert (skipped.code, skipped.json["documents"]) == (0, 1)
     (ran / "ids").write_text("both\n")
     ended = call("forget", "--file", "ids", "--reason", "notice 4", "--yes", folder=ran)
     assert ended.code == 0

@@ -28,7 +28,7 @@ from tests.forgetting.conftest import (
 @pytest.mark.parametrize(
     ("ids", "told"),
     [
-        (["leak", "", "nobody", "noone"], "no document is called line 3: 'nobody', line 4: 'noone'"),
+        (["leak", "", "nobody", "noone"], "these name no document, by doc_id, doc_key, source_key or URL: line 3: 'nobody', line 4: 'noone'"),
         (["0-0000", "twice"], "line 2: 'twice' is 2 documents"),
     ],
 )

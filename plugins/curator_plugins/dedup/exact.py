@@ -7,6 +7,7 @@ no accents, any white space): the hash is over the words' hashes, made once and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from itertools import pairwise
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
     from curator.documents import Documents
 
 
+_OWN_PORT = re.compile(r"^(http://[^/?#]*):80(?=[/?#]|$)|^(https://[^/?#]*):443(?=[/?#]|$)")
+
+
 class Exact(Dedup):
     """Find exact copies: documents with equal texts, as they stand or normalised, or of one address.
 
-    Addresses are compared as w3lib's `canonicalize_url` writes them (parameters sorted, escapes and port evened
-    out, no fragment); a document without one is equal to none.
+    Addresses are compared as w3lib's `canonicalize_url` writes them (parameters sorted, escapes evened out, no
+    fragment), without the scheme's own port; a document without one, or with what has no `://`, is equal to none.
     """
 
     version = 1
@@ -67,11 +71,13 @@ class Exact(Dedup):
 def _address_hash(url: str) -> str | None:
     from w3lib.url import canonicalize_url
 
+    if "://" not in url:
+        return None
     try:
         even = str(canonicalize_url(url.strip()))
     except ValueError:  # brackets that hold no IPv6 address
         even = url.strip()
-    return xxhash.xxh3_128_hexdigest(even.encode()) if url.strip() else None
+    return xxhash.xxh3_128_hexdigest(_OWN_PORT.sub(r"\1\2", even).encode())
 
 
 @hookimpl

@@ -62,6 +62,10 @@ class MinHash(Dedup):
         for option in ("ngram", "bands", "rows", "permutations"):
             if getattr(self, option) < 1:
                 raise UsageError(f"minhash: {option} is {getattr(self, option)}; it must be at least 1")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"minhash: seed is {self.seed}; it must lie between 0 and 2**32 - 1")
+        if self.min_similarity is not None and not 0 <= self.min_similarity <= 1:
+            raise UsageError(f"minhash: min_similarity is {self.min_similarity}; it must lie between 0 and 1")
         if self.min_similarity is not None and not (self.signatures or self.verify == "exact"):
             raise UsageError("minhash: min_similarity needs signatures; leave signatures: false away")
         if self.threshold is not None:
