@@ -16,7 +16,7 @@ from curator.recipe import Recipe
 from curator.redeciding import decide
 from curator.verify import digest
 from curator_plugins.filters.benchmarks import read_reviews, review_key
-from curator_plugins.filters.contamination import report
+from curator_plugins.filters.contamination import report, unmet_reviews
 from tests.cli.conftest import call
 from tests.conftest import Workshop, reasons
 from tests.plugins.test_decontaminate import LONG, SHORT, write
@@ -297,3 +297,24 @@ def test_reviews_of_a_spreadsheet(tmp_path: Path) -> None:
     assert read_reviews(str(path)) == {"a": "keep"}
     assert [review_key("d"), review_key("d", "b"), review_key("", "b", "i")] == ["d", "d\tb", "\tb\ti"]
     assert json.dumps(review_key("d", "b", "i")) == '"d\\tb\\ti"'
+
+
+def test_reviews_of_nothing_are_told(school: Workshop) -> None:
+    """A verdict on a document, benchmark or item that is no match may be a slip: the report says so."""
+    decide(
+        loaded(
+            school,
+            reviewed={"half": "keep", "https://school.example/all": "keep", "clean": "drop", "hlaf": "keep"},
+        )
+    )
+    opened = Corpus.existing(school.corpus_folder)
+    assert unmet_reviews(opened) == ["clean", "hlaf"]
+    said = call("contamination", "-c", school.corpus_folder, folder=school.folder)
+    assert "2 of the reviewed verdicts meet no match, as 'clean'\n" in said.out
+    decide(
+        loaded(
+            school,
+            reviewed={review_key("half", "maths", "train"): "keep", review_key("", "speeches", "1"): "keep"},
+        )
+    )
+    assert unmet_reviews(opened) == []

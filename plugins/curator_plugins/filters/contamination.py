@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curator.cli.output import CorpusOption, JsonOption, as_json, console, count, table
+from curator_plugins.filters.benchmarks import APART, review_key
 
 if TYPE_CHECKING:
     from curator.corpus import Corpus
@@ -53,7 +54,8 @@ def contamination(
     """
     from curator.corpus import Corpus
 
-    reports = report(Corpus.existing(corpus), worst)
+    opened = Corpus.existing(corpus)
+    reports = report(opened, worst)
     if json:
         return as_json([asdict(r) for r in reports])
     figures = ("items", "too short", "found", "documents", "dropped", "kept", "reviewed")
@@ -82,6 +84,11 @@ def contamination(
         ],
         right=("documents", "overlap"),
     )
+    if missed := unmet_reviews(opened):
+        console().print(
+            f"{count(len(missed))} of the reviewed verdicts meet no match, as {' '.join(missed[0].split(APART))!r}",
+            markup=False,
+        )
     if any(r.items is None for r in reports):
         console().print("- : the benchmark's file is not what was measured; `curator run` measures anew")
 
@@ -101,6 +108,27 @@ def report(corpus: Corpus, worst: int = 3) -> list[Report]:
             "the recipe in force looks for no benchmarks; add a step `- decontaminate: {benchmarks: {gsm8k: gsm8k.jsonl}}`"
         )
     return [found for step in steps for found in _of_step(corpus, step, worst)]
+
+
+def unmet_reviews(corpus: Corpus) -> list[str]:
+    """What is reviewed in the recipe in force, by document, benchmark and item, and is no match: perhaps misspelt."""
+    recipe = corpus.recipe()
+    steps = [step for step in recipe.steps if step.plugin == "decontaminate"] if recipe else []
+    missed: list[str] = []
+    for step in steps:
+        matches = corpus.sql(
+            "SELECT DISTINCT d.source_key, d.url, d.doc_key::VARCHAR, c.benchmark, c.item FROM contamination c "
+            "JOIN documents d USING (doc_id) WHERE c.step = ?",
+            [step.name],
+        ).rows()
+        met = {
+            review_key(document or "", *rest)
+            for *names, benchmark, item in matches
+            for document in (*names, "")
+            for rest in ((), (benchmark,), (benchmark, item))
+        }
+        missed += [key for key in step.options["reviewed"] if key not in met]
+    return missed
 
 
 def _of_step(corpus: Corpus, step: StepSpec, worst: int) -> list[Report]:
