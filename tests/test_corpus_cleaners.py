@@ -219,3 +219,21 @@ def test_refused(workshop: Workshop) -> None:
         workshop.recipe([{"signal": {"drop": "documents.n_words > 3"}}, "repeated_lines"], [source])
     with pytest.raises(RecipeError, match="length is 2; it must be at least 4"):
         workshop.recipe([{"repeated_passages": {"length": 2}}], [source])
+
+
+def test_a_share_of_the_spans_at_a_time(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More spans than are looked at together give the same."""
+    monkeypatch.setattr("curator_catalog.spans.SPANS_AT_ONCE", 17)
+    documents = made(4, 30)
+    assert texts(workshop.curate(["repeated_lines"], documents)) == without_repeated_lines(documents)
+
+
+def test_windows_newlines(workshop: Workshop) -> None:
+    """A paragraph is the same whatever ends its lines, and blank lines may hold spaces."""
+    documents = [
+        {"id": "a", "text": "one\n\nshared line\nand another\n\ntwo"},
+        {"id": "b", "text": "three\r\n\r\nshared line\nand another\r\n\r\nfour"},
+        {"id": "c", "text": "five\n \nshared line\nand another"},
+    ]
+    corpus = workshop.curate([{"repeated_lines": {"unit": "paragraph"}}], documents)
+    assert texts(corpus) == {"a": documents[0]["text"], "b": "three\r\n\r\nfour", "c": "five"}

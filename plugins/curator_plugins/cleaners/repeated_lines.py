@@ -52,8 +52,8 @@ class RepeatedLines(CorpusCleaner):
         return as_signals(found)
 
     def tidied(self, texts: pl.Series, cut: pl.Series) -> pl.Series:
-        """Where the last lines went, the newlines before them go too."""
-        return texts.str.strip_chars_end("\n").zip_with(cut, texts)
+        """A text that lost lines ends with its last word, also where the last lines went."""
+        return texts.str.strip_chars_end().zip_with(cut, texts)
 
 
 @hookimpl
