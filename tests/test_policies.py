@@ -149,6 +149,7 @@ def test_sql_without_an_answer(three: Workshop) -> None:
         ({"seed": -1}, "seed is -1"),
         ({"min_similarity": 1.5}, "min_similarity is 1.5"),
         ({"threshold": 2}, "threshold is 2"),
+        ({"threshold": 0.8, "bands": 10}, "give one or the other"),
     ],
 )
 def test_minhash_refuses(workshop: Workshop, options: dict[str, Any], message: str) -> None:

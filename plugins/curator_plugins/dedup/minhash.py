@@ -71,6 +71,8 @@ class MinHash(Dedup):
         if self.threshold is not None:
             if not 0 < self.threshold < 1:
                 raise UsageError(f"minhash: threshold is {self.threshold}; it must lie between 0 and 1")
+            if (self.bands, self.rows) != (MinHash.bands, MinHash.rows):
+                raise UsageError("minhash: threshold decides on bands and rows; give one or the other")
             from datasketch.lsh import _optimal_param
 
             self.bands, self.rows = _optimal_param(self.threshold, self.permutations, 0.5, 0.5)
