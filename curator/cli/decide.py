@@ -29,7 +29,7 @@ def decide(
     from dataclasses import asdict
 
     from curator import recipe as recipes
-    from curator.errors import UsageError
+    from curator.errors import GuardError, UsageError
     from curator.redeciding import decide as decide_again
 
     changes = {}
@@ -41,10 +41,18 @@ def decide(
     loaded = recipes.load(str(recipe)).with_options(changes)
     result = decide_again(loaded, corpus=corpus, dry_run=dry_run, accept=accept)
     if json:
-        return as_json(
-            {"written": result.written, "counts": result.funnel.counts, "flips": asdict(result.flips)}
+        as_json(
+            {
+                "written": result.written,
+                "counts": result.funnel.counts,
+                "flips": asdict(result.flips),
+                "guard": result.guard,
+            }
         )
-    _print(result, Path(corpus or loaded.corpus), unredacted)
+    else:
+        _print(result, Path(corpus or loaded.corpus), unredacted)
+    if result.guard:
+        raise GuardError(result.guard)
 
 
 def _print(result: Decided, corpus: Path, unredacted: bool) -> None:
@@ -87,7 +95,5 @@ def _print(result: Decided, corpus: Path, unredacted: bool) -> None:
                 text = texts[doc_id] if unredacted else redact(texts[doc_id])
                 shown.append((name, doc_id, " ".join(text.split())[:90]))
         table("five of each", ("", "document", "text"), shown)
-    if result.guard:
-        console(stderr=True).print(f"a guard would stop this: {result.guard}", markup=False, soft_wrap=True)
     if not result.written:
         out.print("nothing was written; without --dry-run these decisions are put in force")

@@ -57,9 +57,9 @@ def test_a_dedup_that_would_drop_a_source_stops(folder: Path) -> None:
     assert asked.out.split() == ["count_star()", "0"]
     assert call("decide", "recipe.yaml", folder=folder).code == 3
     dry = call("decide", "recipe.yaml", "--dry-run", folder=folder)
-    assert dry.code == 0
+    assert dry.code == 3
     assert "135 of 240 documents would be kept" in dry.out
-    assert "a guard would stop this: step same would drop 86.7% of the 120 documents of source new" in dry.err
+    assert "curator: step same would drop 86.7% of the 120 documents of source new" in dry.err
     assert call("decide", "recipe.yaml", "--accept", folder=folder).code == 0
     assert (
         call("run", "recipe.yaml", "-w", "0", folder=folder).code == 0

@@ -58,5 +58,5 @@ def test_a_value_that_no_rule_can_hold(workshop: Workshop, tmp_path: Path) -> No
     """A mapping that is no table is compared with nothing; it is refused at load, by file, line and rule."""
     workshop.source("web", TEXTS)
     steps = [{"signal": {"drop": "documents.n_words < $least", "least": {"some": 1}}}]
-    with pytest.raises(RecipeError, match=r"test.yaml:8: steps.0: rule signal.drop .*Cannot compare values of type UINTEGER and type MAP"):
+    with pytest.raises(RecipeError, match=r"test.yaml:8: steps.0: rule signal.drop .*Cannot compare values of type BIGINT and type MAP"):
         run(workshop.recipe(steps, [{"jsonl": {"name": "web", "path": "web.jsonl"}}]), InlineEngine())

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curator.cli.output import CorpusOption, JsonOption, as_json, console, count, table
-from curator_plugins.filters.benchmarks import APART, review_key
 
 if TYPE_CHECKING:
     from curator.corpus import Corpus
@@ -86,7 +85,7 @@ def contamination(
     )
     if missed := unmet_reviews(opened):
         console().print(
-            f"{count(len(missed))} of the reviewed verdicts meet no match, as {' '.join(missed[0].split(APART))!r}",
+            f"{count(len(missed))} of the reviewed verdicts meet no match, as {' '.join(missed[0].split())!r}",
             markup=False,
         )
     if any(r.items is None for r in reports):
@@ -112,6 +111,8 @@ def report(corpus: Corpus, worst: int = 3) -> list[Report]:
 
 def unmet_reviews(corpus: Corpus) -> list[str]:
     """What is reviewed in the recipe in force, by document, benchmark and item, and is no match: perhaps misspelt."""
+    from curator_plugins.filters.benchmarks import review_key
+
     recipe = corpus.recipe()
     steps = [step for step in recipe.steps if step.plugin == "decontaminate"] if recipe else []
     missed: list[str] = []
