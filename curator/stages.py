@@ -9,7 +9,7 @@ from pathlib import Path
 from curator.edges import derive_edges, scratch_files
 from curator.recipe import GATE, Recipe
 from curator_catalog import Catalog, decisions, spans
-from curator_catalog.plans import DecisionPlan, passes
+from curator_catalog.plans import DecisionPlan, escaped, passes, ranked
 from curator_catalog.views import wide_relation
 
 
@@ -37,13 +37,12 @@ def find_awaited(
     before = replace(plan, steps=plan.steps[:at])
     derive_edges(catalog, before, note)
     with scratch_files(catalog.folder) as files:
-        path = str(files / "spans.parquet")
+        path = files / "spans.parquet"
         with catalog.scratch(wait=600.0) as con:
             decisions.decide(con, before, catalog.folder)
-            ranks = ", ".join("'" + s.replace("'", "''") + "'" for s in plan.sources)
             con.execute(f"""
                 CREATE TEMP TABLE population AS
-                SELECT doc_id, row_number() OVER (ORDER BY list_position([{ranks}], source), source_key, content_hash, doc_key)
+                SELECT doc_id, row_number() OVER (ORDER BY {ranked("source", plan.sources)}, source_key, content_hash, doc_key)
                     - 1 AS place
                 FROM store.documents SEMI JOIN (FROM flags WHERE {passes(before, at)} AND missing = 0) USING (doc_id)""")
             looked = wide_relation(
@@ -54,13 +53,13 @@ def find_awaited(
                 looked,
                 "population",
                 # a look that awaits wants the places where something is shared, all of them
-                keep_first=step.kind == "cleaner" and step.options["keep"] == "first",
+                keep_first=step.is_corpus_cleaner and step.options["keep"] == "first",
                 max_documents=step.options["max_documents"],
             )
-            con.execute(f"COPY found TO '{path}' (FORMAT parquet)")
+            con.execute(f"COPY found TO '{escaped(path)}' (FORMAT parquet)")
         inputs = [s.table for s in recipe.steps[:at] if s.measures]
         with catalog.write(wait=600.0) as con:
-            unused = spans.write_spans(con, step.table, inputs, path)
+            unused = spans.write_spans(con, step.table, inputs, str(path))
     for name in unused:  # killed before, the next run's sweep does it
         (catalog.folder / name).unlink(missing_ok=True)
 
@@ -74,7 +73,7 @@ def write_found(catalog: Catalog, recipe: Recipe, stop: int) -> dict[int, str]:
                 found[i] = f"cache/found-{step.table}.parquet"
                 con.execute(
                     f"COPY (SELECT * EXCLUDE (table_name) FROM store.spans WHERE table_name = '{step.table}' ORDER BY doc_id) "
-                    f"TO '{catalog.folder / found[i]}' (FORMAT parquet)"
+                    f"TO '{escaped(catalog.folder / found[i])}' (FORMAT parquet)"
                 )
     return found
 

@@ -228,6 +228,14 @@ def test_a_share_of_the_spans_at_a_time(workshop: Workshop, monkeypatch: pytest.
     assert texts(workshop.curate(["repeated_lines"], documents)) == without_repeated_lines(documents)
 
 
+def test_a_folder_of_any_name(tmp_path: Path) -> None:
+    """What SQL writes for the workers lies in the corpus's folder, whatever it is called."""
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    documents = made(5, 10)
+    assert texts(Workshop(folder).curate(["repeated_lines"], documents)) == without_repeated_lines(documents)
+
+
 def test_windows_newlines(workshop: Workshop) -> None:
     """A paragraph is the same whatever ends its lines, and blank lines may hold spaces."""
     documents = [
