@@ -82,6 +82,11 @@ class StepSpec(Used):
         return f"{self.plugin}_{self.fingerprint}"
 
     @property
+    def is_corpus_cleaner(self) -> bool:
+        """Whether it changes texts by what the catalog found over the corpus."""
+        return self.awaits and self.kind == "cleaner"
+
+    @property
     def measures(self) -> bool:
         """Whether the step stores anything; `gate` and `signal` do not."""
         return bool(self.signals)
@@ -149,12 +154,12 @@ class Recipe:
     @property
     def behind(self) -> tuple[str, ...]:
         """The tables of all corpus cleaners: what the final text depends on."""
-        return tuple(s.table for s in self.steps if s.awaits and s.kind == "cleaner")
+        return tuple(s.table for s in self.steps if s.is_corpus_cleaner)
 
     @property
     def last_corpus_cleaner(self) -> int:
         """Index of the last step whose texts depend on which documents earlier steps drop; 0 where there is none."""
-        return max((i for i, s in enumerate(self.steps) if s.awaits and s.kind == "cleaner"), default=0)
+        return max((i for i, s in enumerate(self.steps) if s.is_corpus_cleaner), default=0)
 
     @property
     def column_types(self) -> dict[str, str]:

@@ -275,7 +275,7 @@ class RecipeFile:
             sets=dedup.sets if dedup and dedup.sets in signals else None,
             wide_signals=wide,
             awaits=awaits,
-            behind=tuple(s.table for s in before if s.awaits and s.kind == "cleaner"),
+            behind=tuple(s.table for s in before if s.is_corpus_cleaner),
             expect=self.range(expect, (*path, name, "expect")),
         )
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from curator.hashing import file_hash
 from curator_catalog import Catalog
+from curator_catalog.durable import publish
 
 TEXT_LEVEL = 3  #: zstd: 166 MB/s of text on one core at 3.3:1
 
@@ -54,17 +55,6 @@ class ParquetFile:
         size = self._temporary.stat().st_size
         publish(self._temporary, self._target)
         return {"path": self.path, "rows": self.rows, "bytes": size, "hash": digest}
-
-
-def publish(temporary: Path, target: Path) -> None:
-    """Rename, and make the rename durable where folders can be synced."""
-    os.replace(temporary, target)
-    if os.name == "posix":
-        descriptor = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class Attempt:

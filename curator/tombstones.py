@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from curator.shards import publish
 from curator_catalog import Catalog, commits
+from curator_catalog.durable import publish
 
 
 class Tombstones:

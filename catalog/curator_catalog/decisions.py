@@ -28,18 +28,12 @@ def decide(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> 
     """Leave the temp tables `flags` (doc_id, fails_0…, missing) and `copies` (as duplicates) behind."""
     try:
         _decide(con, plan, folder)
-    except duckdb.ConversionException as error:
-        raise _unanswered(plan, error) from error
-    except duckdb.OutOfRangeException as error:
-        raise _unanswered(plan, error) from error
-
-
-def _unanswered(plan: DecisionPlan, error: duckdb.Error) -> CatalogError:
-    said = " ".join(str(error).split("\n\n")[0].split())
-    return CatalogError(
-        f"recipe {plan.decision_set!r}: a rule, or the SQL of keep:, has no answer for some document: {said}; "
-        "try_cast() answers NULL there"
-    )
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        said = " ".join(str(error).split("\n\n")[0].split())
+        raise CatalogError(
+            f"recipe {plan.decision_set!r}: a rule, or the SQL of keep:, has no answer for some document: {said}; "
+            "try_cast() answers NULL there"
+        ) from error
 
 
 def _decide(con: duckdb.DuckDBPyConnection, plan: DecisionPlan, folder: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from curator_catalog.catalog import Catalog
+from curator_catalog.durable import publish
 from curator_catalog.errors import CatalogBusy
 
 
@@ -39,10 +40,4 @@ def _replace(new: Path, old: Path) -> None:
     shutil.copymode(old, new)
     with new.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(new, old)
-    if os.name == "posix":
-        descriptor = os.open(old.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    publish(new, old)

@@ -61,7 +61,8 @@ def forget(
                     "already": chosen.already,
                 }
             )
-        return console().print("nothing was changed; without --dry-run these documents are forgotten")  # type: ignore[no-any-return]
+        console().print("nothing was changed; without --dry-run these documents are forgotten")
+        return
     if chosen.documents.height and not yes:
         typer.confirm(
             f"forget {_number(chosen.documents.height, 'document')} for good?", abort=True, err=True
@@ -100,7 +101,8 @@ def _show(chosen: Chosen) -> None:
             markup=False,
         )
     if not chosen.documents.height:
-        return out.print("no document is left to forget")  # type: ignore[no-any-return]
+        out.print("no document is left to forget")
+        return
     columns = ("source", "documents", "identical copies")
     rows = [(s, count(n["named"]), count(n["copies"])) for s, n in chosen.by_source.items()]
     table("", columns, rows, right=columns[1:])

@@ -72,6 +72,14 @@ def _fold(h: np.uint64, value: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True, inline="always")
+def _shingle(word_hashes: NDArray[np.uint64], start: int, size: int) -> np.uint64:
+    h = U64(size)
+    for w in range(start, start + size):
+        h = _fold(h, word_hashes[w])
+    return h
+
+
+@njit(nogil=True, cache=True, inline="always")
 def _premix(h: np.uint32) -> np.uint32:
     """datasketch's `_fmix` of 32 bits."""
     h = U32(U32(h ^ (h >> U32(16))) * U32(0x85EBCA6B))
@@ -97,10 +105,7 @@ def _signatures(
         while start <= last:
             n = min(BLOCK, last + 1 - start)
             for i in range(n):
-                h = U64(size)
-                for w in range(start + i, start + i + size):
-                    h = _fold(h, word_hashes[w])
-                block[i] = _premix(U32(h))
+                block[i] = _premix(U32(_shingle(word_hashes, start + i, size)))
             _minima(block[:n], a, b, found[d])
             start += n
     return found
@@ -156,10 +161,7 @@ def _shingle_sets(
             continue
         own = np.empty(stop - start - size + 1, U64)
         for i in range(len(own)):
-            h = U64(size)
-            for w in range(start + i, start + i + size):
-                h = _fold(h, word_hashes[w])
-            own[i] = h
+            own[i] = _shingle(word_hashes, start + i, size)
         own.sort()
         for i in range(len(own)):
             if i == 0 or own[i] != own[i - 1]:

@@ -84,7 +84,7 @@ def line_spans(
     if normalized:
         # what lies between a line and the next one is white space
         bounds = np.append(found.starts, offsets[-1])
-        lines = pa.LargeStringArray.from_buffers(len(stops), pa.py_buffer(bounds), pa.py_buffer(data))
+        lines = _strings(bounds, data)
         words = normalized_words(lines)
         _hash_words(words.doc_offsets, words.hashes, keys, checks)
         kept &= np.diff(words.doc_offsets) > 0
@@ -98,45 +98,6 @@ def line_spans(
         (stops[chosen] - base).astype(np.uint32),
         keys[chosen],
         checks[chosen],
-    )
-
-
-@njit(nogil=True, cache=True)
-def _cut(
-    data: Bytes,
-    offsets: Offsets,
-    span_offsets: Offsets,
-    starts: NDArray[np.uint32],
-    stops: NDArray[np.uint32],
-    out: Bytes,
-    out_offsets: Offsets,
-) -> None:
-    end = 0
-    for d in range(len(offsets) - 1):
-        out_offsets[d] = end
-        at = offsets[d]
-        for s in range(span_offsets[d], span_offsets[d + 1] + 1):
-            until = offsets[d] + np.int64(starts[s]) if s < span_offsets[d + 1] else offsets[d + 1]
-            for i in range(at, until):
-                out[end + i - at] = data[i]
-            end += max(0, until - at)
-            if s < span_offsets[d + 1]:
-                at = offsets[d] + np.int64(stops[s])
-    out_offsets[len(offsets) - 1] = end
-
-
-def cut(
-    data: Bytes,
-    offsets: Offsets,
-    span_offsets: Offsets,
-    starts: NDArray[np.uint32],
-    stops: NDArray[np.uint32],
-) -> pa.LargeStringArray:
-    """The texts without the spans (bytes from their beginnings, sorted, apart), which end between characters."""
-    out, out_offsets = np.empty(int(offsets[-1] - offsets[0]), np.uint8), np.empty(len(offsets), np.int64)
-    _cut(data, offsets, span_offsets, starts, stops, out, out_offsets)
-    return pa.LargeStringArray.from_buffers(
-        len(offsets) - 1, pa.py_buffer(out_offsets), pa.py_buffer(out[: out_offsets[-1]])
     )
 
 
@@ -162,6 +123,36 @@ def _copy_spans(
             out_offsets[s + 1] = end
 
 
+def _copied(
+    data: Bytes,
+    offsets: Offsets,
+    span_offsets: Offsets,
+    starts: NDArray[np.uint32],
+    stops: NDArray[np.uint32],
+) -> tuple[Bytes, Offsets]:
+    """The spans' bytes, one after the other, and int64[n_spans + 1] where each begins."""
+    size = int(stops.astype(np.int64).sum() - starts.astype(np.int64).sum())
+    out, out_offsets = np.empty(size, np.uint8), np.empty(len(starts) + 1, np.int64)
+    _copy_spans(data, offsets, span_offsets, starts, stops, out, out_offsets)
+    return out, out_offsets
+
+
+def cut(
+    data: Bytes,
+    offsets: Offsets,
+    span_offsets: Offsets,
+    starts: NDArray[np.uint32],
+    stops: NDArray[np.uint32],
+) -> pa.LargeStringArray:
+    """The texts without the spans (bytes from their beginnings, sorted, apart), which end between characters."""
+    # what is left: from the beginning or a span's stop to the next one's start or the end
+    left_offsets = span_offsets + np.arange(len(span_offsets))
+    left_starts = np.insert(stops, span_offsets[:-1], 0)
+    left_stops = np.insert(starts, span_offsets[1:], np.diff(offsets).astype(np.uint32))
+    out, bounds = _copied(data, offsets, left_offsets, left_starts, left_stops)
+    return _strings(bounds[left_offsets], out)
+
+
 def texts_of(
     data: Bytes,
     offsets: Offsets,
@@ -170,8 +161,10 @@ def texts_of(
     stops: NDArray[np.uint32],
 ) -> pa.LargeListArray:
     """The spans' texts, a list for each document; null where it has none."""
-    size = int(stops.astype(np.int64).sum() - starts.astype(np.int64).sum())
-    out, out_offsets = np.empty(size, np.uint8), np.empty(len(starts) + 1, np.int64)
-    _copy_spans(data, offsets, span_offsets, starts, stops, out, out_offsets)
-    texts = pa.LargeStringArray.from_buffers(len(starts), pa.py_buffer(out_offsets), pa.py_buffer(out))
-    return pa.LargeListArray.from_arrays(span_offsets, texts, mask=pa.array(np.diff(span_offsets) == 0))
+    out, bounds = _copied(data, offsets, span_offsets, starts, stops)
+    texts, none = _strings(bounds, out), np.diff(span_offsets) == 0
+    return pa.LargeListArray.from_arrays(span_offsets, texts, mask=pa.array(none))
+
+
+def _strings(offsets: Offsets, data: Bytes) -> pa.LargeStringArray:
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))

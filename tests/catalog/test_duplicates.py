@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from curator_catalog.duplicates import DUPLICATE_EDGES, cluster_equal, cluster_linked, elect
 from curator_catalog.edges import ALL_PAIRS_UP_TO, DDL, EdgeSummary, derive_edges
+from tests.catalog.conftest import shuffled
 
 ROWS = 2
 Clusters = set[frozenset[int]]
@@ -43,19 +44,9 @@ class Doc:
         return None if self.rows is None else b"".join(row.to_bytes(4, "little") for row in self.rows)
 
 
-@pytest.fixture(scope="module")
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config={"threads": 2}) as con:
-        con.execute(DDL)
-        yield con
-
-
 def load(con: duckdb.DuckDBPyConnection, docs: Iterable[Doc], seed: int = 0) -> None:
     """Tables `measures` and `documents`, in an order and with doc_ids that depend on the seed."""
-    docs = list(docs)
-    rng = random.Random(seed)
-    rng.shuffle(docs)
-    ids = rng.sample(range(2**40), len(docs))
+    docs, ids = shuffled(docs, seed)
     columns = {
         "doc_id": pa.array(ids, pa.uint64()),
         "doc_key": pa.array([str(key(d.key)) for d in docs], pa.string()),

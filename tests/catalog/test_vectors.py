@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -15,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_catalog.duplicates import cluster_linked
-from curator_catalog.edges import DDL, EdgeSummary
+from curator_catalog.edges import EdgeSummary
 from curator_catalog.plans import Vectors
 from curator_catalog.vectors import BLOCK, VECTORS_IN_A_CLUSTER, derive_vector_edges
+from tests.catalog.conftest import shuffled
 
 ALL_PAIRS = Vectors("vector", clusters=1, store_above=0.8)
 #: (key, key) of documents of least key in their groups -> similarity
@@ -33,19 +33,9 @@ class Doc:
     scope: str | None = ""
 
 
-@pytest.fixture(scope="module")
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config={"threads": 2}) as con:
-        con.execute(DDL)
-        yield con
-
-
 def load(con: duckdb.DuckDBPyConnection, docs: Iterable[Doc], seed: int = 0) -> None:
     """Tables `measures` and `documents`, in an order and with doc_ids that depend on the seed."""
-    docs = list(docs)
-    rng = random.Random(seed)
-    rng.shuffle(docs)
-    ids = rng.sample(range(2**40), len(docs))
+    docs, ids = shuffled(docs, seed)
     columns = {
         "doc_id": pa.array(ids, pa.uint64()),
         "key": pa.array([d.key for d in docs], pa.uint64()),
