@@ -98,7 +98,7 @@ def decide_stored(catalog: Catalog) -> list[str]:
                 decisions.export(con, plan, files)
             decided.append((plan, files))
             messages += [f"recipe {plan.decision_set}: {stopped}"] if stopped else []
-            if awaiting := [step.name for step in recipe.steps if step.awaits]:
+            if awaiting := [step.name for step in recipe.steps if step.is_corpus_cleaner]:
                 messages.append(
                     f"recipe {name}: {', '.join(awaiting)} looked at the whole corpus; `curator run {recipe.file} -c {catalog.folder}` does it again"
                 )
