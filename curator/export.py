@@ -25,6 +25,7 @@ import polars as pl
 
 from curator.corpus import Corpus
 from curator.errors import CuratorError, UsageError
+from curator.exporting import Shard, SplitName
 from curator.hashing import file_hash
 from curator.loading import Plugins
 from curator.mixture import Mixture, Plan, plan
@@ -109,16 +110,18 @@ def record(corpus: Corpus, planned: Plan) -> None:
 def _write_data(corpus: Corpus, planned: Plan, exporter: Any, folder: Path, advance: Advance) -> pl.DataFrame:
     written = []
     for share in planned.shares:
-        target = folder / "data" / share.name
-        target.mkdir(parents=True)
-        for name, held_out in (("train", False), ("heldout", True)):
+        (folder / "data" / share.name).mkdir(parents=True)
+        splits: tuple[tuple[SplitName, bool], ...] = (("train", False), ("heldout", True))
+        for name, held_out in splits:
             chosen = planned.documents.filter(
                 (pl.col("component") == share.name) & (pl.col("held_out") == held_out)
             )
             if not chosen.height:
                 continue
-            files = exporter.write(_frames(corpus, chosen["doc_id"], advance), target, name)
-            places = [(f"data/{share.name}/{file}", row) for file, count in files for row in range(count)]
+            files = exporter.write(
+                _frames(corpus, chosen["doc_id"], advance), folder / "data", Shard(share.name, name, 0, 1)
+            )
+            places = [(f"data/{file}", row) for file, count in files for row in range(count)]
             if len(places) != chosen.height:
                 raise CuratorError(
                     f"component {share.name}: {chosen.height} documents were chosen, {len(places)} have a text; "

@@ -19,7 +19,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from curator.errors import PluginError
 
@@ -29,6 +29,7 @@ if typing.TYPE_CHECKING:
     import polars as pl
 
     from curator.documents import Documents
+    from curator.exporting import Blend, Payload, Shard
 
 PARAMETER = re.compile(r"\$([A-Za-z_]\w*)")
 REQUIRED = inspect.Parameter.empty
@@ -334,11 +335,30 @@ class Source(Plugin):
 
 
 class Exporter(Plugin):
-    """Writes documents in one layout."""
+    """Writes an export in one layout, into a folder of its own; the name of the plugin is the format's.
 
-    def write(self, frames: Iterator[pl.DataFrame], folder: Path, name: str) -> list[tuple[str, int]]:
-        """Write `frames` (id, text, source, url, title, published, license, domain, language) in order.
+    The host cuts each component's split into shards of `shard_chars` characters of text and has them written one by
+    one, so an interrupted export goes on with the first that is missing. The same documents must give the same bytes.
+    """
 
-        Files go into `folder` and begin with `name`. Returns (file name, documents in it) of each, in order.
+    #: what is written from: "text" or "tokens" of each document, or the "payload" of a whole split, which is shared
+    reads: ClassVar[Literal["text", "tokens", "payload"]] = "text"
+    #: splits that may be cut into several shards; one that writes several files of its own has none: `()`
+    cut: ClassVar[tuple[str, ...]] = ("train", "heldout")
+
+    shard_chars: Annotated[int, "characters of text a file"] = 256_000_000
+
+    def write(self, documents: Iterator[pl.DataFrame], folder: Path, shard: Shard) -> list[tuple[str, int]]:
+        """Write the documents of a shard, in order; returns (path below `folder`, documents in it) of each file.
+
+        Columns: id, text, source, url, title, published, license, domain, language; with `reads = "tokens"` also
+        `tokens`, a list of ids of 2 or 4 bytes whose last is the end token.
         """
         raise NotImplementedError(f"{type(self).__name__} needs write()")
+
+    def share(self, payload: Payload, folder: Path) -> None:
+        """With `reads = "payload"`: link the tokens of a whole split into `folder`, and write what readers want beside."""
+        raise NotImplementedError(f"{type(self).__name__} needs share()")
+
+    def finish(self, folder: Path, blend: Blend) -> None:
+        """Called once, when all is written: the consumers' own files that say how much of each component to take."""

@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 
 from curator.errors import CuratorError, UsageError
 from curator.hashing import file_hash
-from curator.rows import TokenRows, write_json, write_rows
+from curator.order import write_json, write_rows
+from curator.rows import TokenRows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from curator import __version__
-from curator.cli import check, decide, forget, mix, plugins, query, run, train
+from curator.cli import check, decide, export, forget, mix, plugins, query, run, train
 from curator.cli.output import errors
 from curator.errors import PluginError
 
@@ -60,7 +60,7 @@ app.command("sql")(query.sql)
 app.command("why")(query.why)
 app.command("decide")(decide.decide)
 app.command("mix")(mix.mix)
-app.command("export")(mix.export)
+app.command("export")(export.export)
 app.command("train")(train.train)
 app.command("forget")(forget.forget)
 app.command("check")(check.check)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from curator import Exporter, hookimpl
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from curator.exporting import Shard
 
 
 class Jsonl(Exporter):
@@ -19,29 +21,19 @@ class Jsonl(Exporter):
     version = 1
 
     compression: Literal["zst", "gz", "none"] = "zst"
-    shard_bytes: Annotated[int, "bytes of text a file"] = 256 << 20
 
-    def write(self, frames: Iterator[pl.DataFrame], folder: Path, name: str) -> list[tuple[str, int]]:
+    def write(self, documents: Iterator[pl.DataFrame], folder: Path, shard: Shard) -> list[tuple[str, int]]:
         import orjson
 
         suffix = ".jsonl" if self.compression == "none" else f".jsonl.{self.compression}"
-        written: list[tuple[str, int]] = []
-        file: IO[bytes] | None = None
-        size = 0
-        for frame in frames:
-            if file is None:
-                written.append((f"{name}-{len(written):05d}{suffix}", 0))
-                file = self._open(folder / written[-1][0])
-            for row in frame.iter_rows(named=True):
-                file.write(orjson.dumps({k: v for k, v in row.items() if v is not None}) + b"\n")
-            written[-1] = (written[-1][0], written[-1][1] + frame.height)
-            size += int(frame["text"].str.len_bytes().sum())
-            if size >= self.shard_bytes:
-                file.close()
-                file, size = None, 0
-        if file is not None:
-            file.close()
-        return written
+        path = Path(shard.component, shard.name + suffix)
+        count = 0
+        with self._open(folder / path) as file:
+            for frame in documents:
+                for row in frame.iter_rows(named=True):
+                    file.write(orjson.dumps({k: v for k, v in row.items() if v is not None}) + b"\n")
+                count += frame.height
+        return [(path.as_posix(), count)]
 
     def _open(self, path: Path) -> IO[bytes]:
         if self.compression == "gz":

@@ -11,38 +11,34 @@ from curator import Exporter, hookimpl
 if TYPE_CHECKING:
     import polars as pl
 
+    from curator.exporting import Shard
+
 
 class Parquet(Exporter):
     """Parquet shards with a column `text` (zstd, row groups of 1,024 so that ranks can stride them)."""
 
     version = 1
 
-    shard_bytes: Annotated[int, "bytes of text a file"] = 256 << 20
     row_group: Annotated[int, "documents a row group"] = 1024
 
-    def write(self, frames: Iterator[pl.DataFrame], folder: Path, name: str) -> list[tuple[str, int]]:
+    def write(self, documents: Iterator[pl.DataFrame], folder: Path, shard: Shard) -> list[tuple[str, int]]:
         import polars as pl
         import pyarrow.parquet as pq
 
-        written: list[tuple[str, int]] = []
+        path = Path(shard.component, f"{shard.name}.parquet")
         writer: pq.ParquetWriter | None = None
-        size = 0
-        for frame in frames:
+        count = 0
+        for frame in documents:
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
-                written.append((f"{name}-{len(written):05d}.parquet", 0))
                 writer = pq.ParquetWriter(
-                    folder / written[-1][0], table.schema, compression="zstd", use_dictionary=False
+                    folder / path, table.schema, compression="zstd", use_dictionary=False
                 )
             writer.write_table(table, row_group_size=self.row_group)
-            written[-1] = (written[-1][0], written[-1][1] + frame.height)
-            size += int(frame["text"].str.len_bytes().sum())
-            if size >= self.shard_bytes:
-                writer.close()
-                writer, size = None, 0
+            count += frame.height
         if writer is not None:
             writer.close()
-        return written
+        return [(path.as_posix(), count)]
 
 
 @hookimpl
