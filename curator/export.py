@@ -1,98 +1,110 @@
 """Plan of a mixture -> a folder to train from: immutable, complete, with a manifest.
 
     EXPORT/
-      manifest.json       what it is made of: mixture, recipe, versions, the hash of every file
-      documents.parquet   doc_id, doc_key, source, source_key, content_hash, component, held_out, file, row, n_chars
-      data/<component>/   text files of the format, train-* and heldout-*, every document once
-      tokenizer.json      if the mixture names one, and then tokens/ as well (curator.tokens)
+      manifest.json       what it is made of: mixture, recipe, versions; the hash of every file
+      documents.parquet   a row a document, in the order of the files: ids, hashes, component, held_out, place, token range
       licences.csv        documents and characters by component, source and licence
+      tokenizer.json      if the mixture names one, and then
+      tokens/<12 digits>/ payloads, rows and their order (curator.tokens, curator.rows), of which nothing else is needed
+      <format>/           a folder a format, every document of a component once: curator_plugins.exporters
 
-It is built under a temporary name beside its target and renamed at the end, so that a full disk or a kill
-leaves nothing behind that looks like an export.
+`documents.parquet` has for each split of a component (of a blended export: for the stream, then the held-out documents of
+each) consecutive rows, whose `place` counts from 0; each file in the manifest says which of these it holds.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import xxhash
 
+from curator.building import building
 from curator.corpus import Corpus
-from curator.errors import CuratorError, UsageError
-from curator.exporting import Shard, SplitName
+from curator.errors import UsageError
+from curator.formats import exporter_of, write_format
 from curator.hashing import file_hash
-from curator.loading import Plugins
-from curator.mixture import Mixture, Plan, plan
-from curator.run import versions
+from curator.index import make_index
+from curator.manifest import FORMAT_VERSION, write_manifest
+from curator.mixture import Mixture, Plan, load, plan
+from curator.payloads import write_payloads
+from curator.recipe import checked_value
+from curator.registry import suggest
+from curator.run import Quiet, versions
+from curator.token_counts import TokenMeasure, count_tokens, exact_counts
 
-FORMAT_VERSION = 1
-BATCH = 2_000
-_COLUMNS = "doc_key::VARCHAR AS id, text, source, url, title, published, license, coalesce(domain, declared_domain) AS domain, language"
-Advance = Callable[[int], None]
+if TYPE_CHECKING:
+    from curator.building import Written
+    from curator.engines import Engine
+    from curator.run import Progress
+
+#: format -> its options
+Formats = Mapping[str, Mapping[str, Any]]
 
 
 def export(
-    corpus: Corpus, planned: Plan, format: str, out: Path, *, advance: Advance = lambda documents: None
-) -> dict[str, Any]:
-    """Write an export and return its manifest.
+    corpus: Corpus,
+    mixture: Mixture,
+    formats: Formats,
+    out: Path,
+    *,
+    blended: bool = False,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> tuple[Plan, dict[str, Any]]:
+    """Write an export; its plan, and its manifest.
 
-    Raises UsageError where `out` exists, or the tokenizer does not fit; CuratorError where the disk is full.
+    Where the mixture names a tokenizer, documents that it has not counted are tokenized first. Called again after an
+    interruption it goes on. Raises UsageError where `out` exists, for a format or option that is not there, and for what
+    the mixture asks and the corpus does not have; CuratorError where the disk is full.
     """
-    out = out.absolute()
+    checked = check_formats(formats)
     if out.exists():
         raise UsageError(f"{out} exists; an export is never changed: name another folder, or remove it")
-    exporter = Plugins().get("exporter", format).plugin()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".tmp-{out.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        temporary.mkdir()
-        documents = _write_data(corpus, planned, exporter, temporary, advance)
-        documents.write_parquet(temporary / "documents.parquet")
-        _write_licences(documents, temporary)
-        documents = documents.drop("license")
-        manifest = _manifest(corpus, planned, format)
-        if planned.mixture.tokenizer is not None:
-            shutil.copyfile(planned.mixture.tokenizer, temporary / "tokenizer.json")
-            manifest["tokenizer"] = {
-                "file": "tokenizer.json",
-                "sha256": _sha256(temporary / "tokenizer.json"),
-            }
-        manifest["files"] = _files(temporary)
-        _write_manifest(temporary, manifest)
-        if planned.mixture.tokenizer is not None:
-            from curator.tokens import build_tokens
+    progress = progress or Quiet()
+    planned, measure = plan_counted(corpus, mixture, engine, progress)
+    if measure is None and (needing := [n for n in checked if exporter_of(n).reads != "text"]):
+        raise UsageError(f"{needing[0]} is a format of tokens: name a tokenizer, in the mixture or by --tokenizer")
+    manifest = _manifest(corpus, planned, checked, measure, blended)
+    index = make_index(corpus, planned, manifest, measure)
+    write(corpus, index, manifest, measure, out, progress)
+    record(corpus, planned)
+    register(corpus, index, manifest, out)
+    return planned, manifest
 
-            build_tokens(temporary, temporary / "tokenizer.json")
-            manifest["files"] = _files(temporary)
-            _write_manifest(temporary, manifest)
-        temporary.rename(out)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-            raise CuratorError(
-                f"no space left for {out}: {error.strerror}; nothing was written, free some and export again"
-            ) from error
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _register(corpus, planned, format, out)
-    return manifest
+
+def plan_counted(
+    corpus: Corpus, mixture: Mixture, engine: Engine | None = None, progress: Progress | None = None
+) -> tuple[Plan, TokenMeasure | None]:
+    """The plan, with exact counts of all that it takes if the mixture names a tokenizer.
+
+    What is taken follows from counts, and what has to be counted from what is taken; each round counts more, and the order
+    of documents is fixed, so it ends: mostly after the second.
+    """
+    from curator.engines.local import InlineEngine
+
+    if mixture.tokenizer is None:
+        return plan(corpus, mixture), None
+    while True:
+        planned = plan(corpus, mixture)
+        doc_ids = planned.documents["doc_id"]
+        missing = doc_ids.filter(~doc_ids.is_in(exact_counts(corpus, mixture.tokenizer)["doc_id"].implode()))
+        measure = count_tokens(corpus, mixture.tokenizer, doc_ids, engine or InlineEngine(), progress or Quiet())
+        if not len(missing):
+            return planned, measure
 
 
 def cached_export(corpus: str | Path, mixture: str | Path | Mixture) -> Path:
     """The export of a mixture in the corpus's cache, made if it is not there."""
-    from curator.mixture import load
-
     opened = Corpus.existing(corpus)
-    planned = plan(opened, mixture if isinstance(mixture, Mixture) else load(mixture))
-    out = opened.folder / "cache" / "exports" / f"{planned.mixture.model.mixture}-{planned.fingerprint}"
+    chosen = mixture if isinstance(mixture, Mixture) else load(mixture)
+    planned, _ = plan_counted(opened, chosen)
+    out = opened.folder / "cache" / "exports" / f"{chosen.model.mixture}-{planned.fingerprint}"
     if not out.exists():
-        export(opened, planned, "parquet", out)
+        export(opened, chosen, {"parquet": {}}, out)
     return out
 
 
@@ -107,55 +119,72 @@ def record(corpus: Corpus, planned: Plan) -> None:
         )
 
 
-def _write_data(corpus: Corpus, planned: Plan, exporter: Any, folder: Path, advance: Advance) -> pl.DataFrame:
-    written = []
-    for share in planned.shares:
-        (folder / "data" / share.name).mkdir(parents=True)
-        splits: tuple[tuple[SplitName, bool], ...] = (("train", False), ("heldout", True))
-        for name, held_out in splits:
-            chosen = planned.documents.filter(
-                (pl.col("component") == share.name) & (pl.col("held_out") == held_out)
-            )
-            if not chosen.height:
-                continue
-            files = exporter.write(
-                _frames(corpus, chosen["doc_id"], advance), folder / "data", Shard(share.name, name, 0, 1)
-            )
-            places = [(f"data/{file}", row) for file, count in files for row in range(count)]
-            if len(places) != chosen.height:
-                raise CuratorError(
-                    f"component {share.name}: {chosen.height} documents were chosen, {len(places)} have a text; "
-                    "`curator check` says which files are missing"
-                )
-            written.append(
-                chosen.with_columns(
-                    file=pl.Series([f for f, _ in places], dtype=pl.String),
-                    row=pl.Series([r for _, r in places], dtype=pl.UInt32),
-                )
-            )
-    columns = ["doc_id", "doc_key", "source", "source_key", "content_hash", "component", "held_out", "file", "row", "n_chars", "license"]  # fmt: skip
-    return pl.concat(written).select(columns)
+def check_formats(formats: Formats) -> dict[str, dict[str, Any]]:
+    """The options of each format, as their types. Raises UsageError for what is not there."""
+    checked: dict[str, dict[str, Any]] = {}
+    for name, given in formats.items():
+        options = exporter_of(name).options()
+        for option in given:
+            if option not in options:
+                raise UsageError(f"format {name!r} has no option {option!r}{suggest(option, options)}")
+        checked[name] = {o: checked_value(options[o], v, False, f"{name}.{o}") for o, v in given.items()}
+    return checked
 
 
-def _frames(corpus: Corpus, doc_ids: pl.Series, advance: Advance) -> Iterator[pl.DataFrame]:
-    """The documents with their texts, in the given order."""
-    order = pl.DataFrame({"doc_id": doc_ids}).with_row_index("place").to_arrow()
-    with corpus.catalog.users() as con:
-        con.register("chosen_documents", order)
-        query = f"SELECT {_COLUMNS} FROM chosen_documents JOIN documents USING (doc_id) JOIN texts USING (doc_id) ORDER BY place"
-        for batch in con.sql(query).to_arrow_reader(BATCH):
-            frame = pl.DataFrame(pl.from_arrow(batch))
-            if frame.height:
-                advance(frame.height)
-                yield frame
+def write(
+    corpus: Corpus,
+    index: pl.DataFrame,
+    manifest: dict[str, Any],
+    measure: TokenMeasure | None,
+    out: Path,
+    progress: Progress,
+    check: Callable[[Written], None] = lambda files: None,
+) -> None:
+    """Write what a manifest describes, of the documents in `index`, and put the files' hashes into the manifest.
+
+    `check` may raise CuratorError at them; then nothing is left.
+    """
+    identity = xxhash.xxh3_64(json.dumps({**manifest, "files": {}}, sort_keys=True).encode())
+    identity.update("".join(index["doc_key"]).encode())
+    with building(out, identity.hexdigest()) as build:
+        build.unit("documents", lambda: _write_documents(index, build.folder))
+        if measure is not None:
+            build.unit("tokenizer", lambda: _write_tokenizer(measure, build.folder))
+            write_payloads(build, corpus, index, manifest, measure, progress)
+        for format, options in manifest["formats"].items():
+            write_format(build, corpus, index, manifest, measure, format, options, progress)
+        manifest["files"] = dict(sorted(build.files.items()))
+        check(manifest["files"])
+        write_manifest(build.folder, manifest)
 
 
-def _manifest(corpus: Corpus, planned: Plan, format: str) -> dict[str, Any]:
+def _write_documents(index: pl.DataFrame, folder: Path) -> Written:
+    index.write_parquet(folder / "documents.parquet")
+    table = index.group_by("component", "source", "license").agg(
+        documents=pl.len(), characters=pl.col("n_chars").cast(pl.UInt64).sum()
+    )
+    table.sort("component", "source", "license").write_csv(folder / "licences.csv")
+    return {"documents.parquet": {}, "licences.csv": {}}
+
+
+def _write_tokenizer(measure: TokenMeasure, folder: Path) -> Written:
+    (folder / "tokenizer.json").write_text(measure.tokenizer.json, encoding="utf-8")
+    return {"tokenizer.json": {}}
+
+
+def _manifest(
+    corpus: Corpus,
+    planned: Plan,
+    formats: Mapping[str, Mapping[str, Any]],
+    measure: TokenMeasure | None,
+    blended: bool,
+) -> dict[str, Any]:
     model = planned.mixture.model
     with corpus.catalog.read() as con:
         decided = con.execute(
             "SELECT decision_set, recipe FROM store.decision_sets JOIN store.settings ON value = decision_set WHERE name = 'decision_set'"
         ).fetchall()
+    known = measure.tokenizer if measure else None
     return {
         "format_version": FORMAT_VERSION,
         "mixture": model.mixture,
@@ -163,11 +192,14 @@ def _manifest(corpus: Corpus, planned: Plan, format: str) -> dict[str, Any]:
         "seed": model.seed,
         "seq_len": model.seq_len,
         "tokens": round(sum(s.target for s in planned.shares)),
-        "format": format,
-        "tokenizer": None,
+        "formats": {name: dict(options) for name, options in formats.items()},
+        "blended": blended,
+        "tokenizer": known and {
+            "file": "tokenizer.json", "name": known.name, "sha256": known.sha256, "vocab_size": known.size,
+            "end_token": known.end_token, "end_id": known.end_id, "dtype": known.dtype.str,
+        },
         "components": [
-            {"name": s.name, "share": s.share, "max_epochs": s.max_epochs, "target_tokens": round(s.target),
-             "documents": planned.documents.filter((pl.col("component") == s.name) & ~pl.col("held_out")).height}
+            {"name": s.name, "share": s.share, "max_epochs": s.max_epochs, "target_tokens": round(s.target)}
             for s in planned.shares
         ],
         "definition": json.loads(model.model_dump_json()),
@@ -178,52 +210,20 @@ def _manifest(corpus: Corpus, planned: Plan, format: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-
-
-def _write_licences(documents: pl.DataFrame, folder: Path) -> None:
-    table = documents.group_by("component", "source", "license").agg(
-        documents=pl.len(), characters=pl.col("n_chars").cast(pl.UInt64).sum()
-    )
-    table.sort("component", "source", "license").write_csv(folder / "licences.csv")
-
-
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    found = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"):
-        found[path.relative_to(folder).as_posix()] = {
-            "bytes": path.stat().st_size,
-            "xxh3_128": file_hash(path),
-        }
-    return found
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _register(corpus: Corpus, planned: Plan, format: str, out: Path) -> None:
-    record(corpus, planned)
+def register(corpus: Corpus, index: pl.DataFrame, manifest: dict[str, Any], out: Path) -> None:
+    """Store an export with its documents in the catalog."""
     manifest_hash = file_hash(out / "manifest.json")
     with corpus.catalog.write(wait=60.0) as con:
         (number,) = con.execute("SELECT coalesce(max(export_id) + 1, 1) FROM exports").fetchall()[0]
         con.execute(
-            "INSERT INTO exports SELECT ?, ?, ?, (SELECT value FROM store.settings WHERE name = 'decision_set'), ?, ?, ?, ?, "
-            "current_timestamp::TIMESTAMP",
+            "INSERT INTO exports VALUES (?, ?, ?, ?, ?, ?, ?, ?, current_timestamp::TIMESTAMP)",
             [
-                number,
-                planned.mixture.model.mixture,
-                planned.fingerprint,
-                str(out),
-                format,
-                planned.documents.height,
-                manifest_hash,
+                number, manifest["mixture"], manifest["fingerprint"], manifest["decision_set"], str(out.absolute()),
+                ", ".join(manifest["formats"]), index.height, manifest_hash,
             ],
-        )
-        con.register("exported", planned.documents.select("doc_id", "component", "held_out").to_arrow())
+        )  # fmt: skip
+        con.register("exported", index.to_arrow())
         con.execute(
-            f"INSERT INTO export_documents SELECT {int(number)}, doc_id, component, held_out FROM exported"
+            f"INSERT INTO export_documents BY NAME SELECT {int(number)} AS export_id, doc_id, component, held_out, "
+            "doc_key::UUID AS doc_key, text_hash::UUID AS text_hash, epoch, place, token_start, token_stop FROM exported"
         )

@@ -64,6 +64,7 @@ class Payload:
     def link(self, target: Path) -> None:
         """Give the payload a second name, at no cost; a copy where the file system has no hard links."""
         target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # of an export that was interrupted here
         try:
             os.link(self.path, target)
         except OSError:

@@ -14,7 +14,7 @@ its hash is of the smallest doc_key in the document's cluster.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -105,6 +105,10 @@ class Mixture:
             return None
         return (Path(self.file).parent if self.file else Path()) / self.model.tokenizer
 
+    def with_tokenizer(self, path: Path) -> Mixture:
+        """The mixture, with another tokenizer."""
+        return replace(self, model=self.model.model_copy(update={"tokenizer": str(path.absolute())}))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -169,7 +173,7 @@ def load(path: str | Path) -> Mixture:
             )
     if model.tokens is None and any(c.epochs is None and c.tokens is None for c in model.components.values()):
         raise RecipeError("give the budget, as tokens: 10M", file=str(path), line=1, key="tokens")
-    if mixture.tokenizer is not None and not mixture.tokenizer.is_file():
+    if mixture.tokenizer is not None and not mixture.tokenizer.exists():
         raise RecipeError(
             f"there is no tokenizer {str(mixture.tokenizer)!r}", file=str(path),
             line=yamlfile.line_of(lines, ("tokenizer",)), key="tokenizer",
@@ -257,7 +261,7 @@ def _measured_ratio(corpus: Corpus, mixture: Mixture, frames: dict[str, pl.DataF
     path = mixture.tokenizer
     if path is None:
         return CHARS_PER_TOKEN, f"estimate, {CHARS_PER_TOKEN} characters a token"
-    from curator.tokens import load_tokenizer
+    from curator.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(path)
     ids = pl.concat([f.sort("doc_key").head(SAMPLED) for f in frames.values()])["doc_id"].to_list()
@@ -283,7 +287,7 @@ def _held_out(frame: pl.DataFrame, share: float, before: set[str]) -> pl.Series:
 
 def _held_out_before(corpus: Corpus) -> set[str]:
     rows = corpus.sql(
-        "SELECT DISTINCT doc_key::VARCHAR FROM export_documents JOIN documents USING (doc_id) WHERE held_out"
+        "SELECT DISTINCT doc_key::VARCHAR FROM export_documents WHERE held_out AND doc_key IS NOT NULL"
     ).rows()
     return {key for (key,) in rows}
 

@@ -138,6 +138,13 @@ class TokenRows:
             each[component == number] = split.tokens[row[component == number]]
         return each
 
+    def pieces(self, component: int, row: int) -> I64:
+        """int64[pieces, 2]: the tokens of the component's payload, start and stop, that one of its rows is made of."""
+        split = self._train[component]
+        assert split is not None  # a component without rows has no share
+        start, stop = split.packed.row_starts[row : row + 2]
+        return split.packed.pieces[start:stop]
+
     def held_out(self, component: str) -> HeldOut | None:
         """The rows of a component's held-out documents, if it has any."""
         split = self._split("heldout", component)

@@ -27,6 +27,7 @@ from curator.missing import measure_tasks
 from curator.pipeline import FINAL_SIGNALS, MeasureTask, ReadTask, make_worker, words_folder
 from curator.planning import Changes, current_parts, plan_splits, read_tasks
 from curator.recipe import Recipe
+from curator.registering import register_ready
 from curator.shards import sweep
 from curator.stages import delete_found, find_awaited, stretches, write_found
 from curator.summary import Funnel, check_guards, funnel
@@ -244,16 +245,12 @@ class _Coordinator:
     def _commit(self, wait: float) -> None:
         """Register what lies ready; with `wait` 0, not now if somebody holds the catalog."""
         self._last_commit = time.monotonic()
-        sidecars = commits.pending(self.folder)
-        if not sidecars:
-            return
         try:
-            with self.catalog.write(wait=min(wait, 5.0)) as con:
-                registered = commits.commit(con, self.folder, sidecars, self.run_id)
-                leftovers = commits.leftovers(con, sidecars)
+            registered = register_ready(self.catalog, self.run_id, min(wait, 5.0))
         except CatalogBusy as busy:
             if not self._waiting:
-                self.progress.note(f"{busy}; {len(sidecars)} shards wait to be registered, the work goes on")
+                ready = len(commits.pending(self.folder))
+                self.progress.note(f"{busy}; {ready} shards wait to be registered, the work goes on")
                 self._waiting = True
             if wait > 5.0:
                 return self._commit(wait - 5.0)
@@ -261,22 +258,18 @@ class _Coordinator:
                 raise
             return
         self._waiting = False
-        for sidecar in sidecars:
+        for sidecar in registered:
             content = sidecar.content
-            if sidecar in registered:
-                self.counts.update(content["counts"])
-                self.seconds.update(content["seconds"])
-                self.plugins.hook.shard_committed(
-                    shard={
-                        "shard_id": content["shard_id"],
-                        "source": content["source"],
-                        "documents": content["counts"].get("documents", 0),
-                        "bytes": content["counts"].get("bytes", 0),
-                    }
-                )
-            sidecar.path.unlink(missing_ok=True)
-        for path in leftovers:  # after the sidecars: killed here, the next start sweeps them
-            (self.folder / path).unlink(missing_ok=True)
+            self.counts.update(content["counts"])
+            self.seconds.update(content["seconds"])
+            self.plugins.hook.shard_committed(
+                shard={
+                    "shard_id": content["shard_id"],
+                    "source": content["source"],
+                    "documents": content["counts"].get("documents", 0),
+                    "bytes": content["counts"].get("bytes", 0),
+                }
+            )
 
     # -- what is missing
 

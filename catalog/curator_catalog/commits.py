@@ -227,13 +227,16 @@ def supersede_keys(con: duckdb.DuckDBPyConnection) -> int:
 
 
 def remove_documents(con: duckdb.DuckDBPyConnection, doc_ids: str) -> None:
-    """Delete the documents that the query `doc_ids` names from every table of the catalog."""
+    """Delete the documents that the query `doc_ids` names from every table of the catalog.
+
+    But not from quarantine, nor from export_documents: what was exported stays known, by ids that are never used again.
+    """
     con.execute(f"CREATE OR REPLACE TEMP TABLE removed AS {doc_ids}")
     tables = con.execute(
         """SELECT schema_name, table_name FROM duckdb_tables() t
         SEMI JOIN (FROM duckdb_columns() WHERE column_name = 'doc_id') USING (database_name, schema_name, table_name)
         WHERE schema_name IN ('store', 'measures', 'decided', 'main') AND NOT t.temporary
-            AND table_name <> 'quarantine'"""
+            AND table_name NOT IN ('quarantine', 'export_documents')"""
     ).fetchall()
     for schema, table in tables:
         con.execute(f"DELETE FROM {schema}.{quoted(table)} WHERE doc_id IN (SELECT doc_id FROM removed)")

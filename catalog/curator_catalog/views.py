@@ -23,6 +23,7 @@ _FINAL_COMMENTS = {
     "n_chars": "Characters of the final text",
     "n_words": "Words of the final text, separated by white space",
     "text_hash": "xxh3-128 of the final text",
+    "n_tokens": "Tokens of the final text and the one that ends it, by the tokenizer that counted last; NULL: not counted",
     "decision": "kept, dropped or pending in the decision set in force",
     "kept": "True if kept",
     "reason": "The first failing rule in step order, as step.rule",
@@ -42,6 +43,7 @@ def create_views(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
         or "SELECT NULL::VARCHAR AS decision_set, NULL::UBIGINT AS doc_id, NULL::VARCHAR AS decision, "
         "NULL::BOOLEAN AS kept, NULL::VARCHAR AS reason, NULL::VARCHAR[] AS reasons WHERE false",
         "classifications": _classifications(current),
+        "token_counts": _token_counts(con, current),
         "duplicate_edges": _duplicate_edges(current),
         "contamination": _contamination(current),
         "documents_in": "\nUNION ALL BY NAME ".join(
@@ -113,7 +115,7 @@ def _documents(con: duckdb.DuckDBPyConnection, chosen: dict[str, Any] | None) ->
     if chosen is None:
         return (
             f"SELECT {stored}, NULL::VARCHAR AS language, NULL::VARCHAR AS domain, NULL::UINTEGER AS n_chars, "
-            "NULL::UINTEGER AS n_words, NULL::UUID AS text_hash, NULL::VARCHAR AS decision, NULL::BOOLEAN AS kept, "
+            "NULL::UINTEGER AS n_words, NULL::UINTEGER AS n_tokens, NULL::UUID AS text_hash, NULL::VARCHAR AS decision, NULL::BOOLEAN AS kept, "
             "NULL::VARCHAR AS reason, NULL::VARCHAR[] AS reasons FROM store.documents d"
         )
     columns, joins = [stored], ""
@@ -124,10 +126,32 @@ def _documents(con: duckdb.DuckDBPyConnection, chosen: dict[str, Any] | None) ->
             joins += f" LEFT JOIN measures.{quoted(table)} {name}_step ON {name}_step.doc_id = d.doc_id"
         else:
             columns.append(f"NULL::VARCHAR AS {name}")
+    tokens, counts = "NULL::UINTEGER", ""
+    for measure, _ in _tokenizers(con, chosen, in_use=True):
+        tokens, counts = "k.n_tokens", f" LEFT JOIN measures.{quoted(measure)} k ON k.doc_id = d.doc_id"
     return (
-        f"SELECT {', '.join(columns)}, f.n_chars, f.n_words, f.text_hash, r.decision, r.kept, r.reason, r.reasons "
-        f"FROM store.documents d LEFT JOIN measures.{quoted(chosen['final'])} f ON f.doc_id = d.doc_id{joins} "
+        f"SELECT {', '.join(columns)}, f.n_chars, f.n_words, {tokens} AS n_tokens, f.text_hash, r.decision, r.kept, r.reason, r.reasons "
+        f"FROM store.documents d LEFT JOIN measures.{quoted(chosen['final'])} f ON f.doc_id = d.doc_id{joins}{counts} "
         f"LEFT JOIN ({_decided(con, chosen)}) r ON r.doc_id = d.doc_id"
+    )
+
+
+def _tokenizers(
+    con: duckdb.DuckDBPyConnection, chosen: dict[str, Any] | None, *, in_use: bool = False
+) -> list[tuple[str, str]]:
+    """(measure, name) of those that counted the final texts of a decision set; `in_use`: the one that counted last."""
+    last = "AND sha256 = (SELECT value FROM store.settings WHERE name = 'tokenizer')" if in_use else ""
+    query = f"SELECT measure, tokenizer FROM main.tokenizers WHERE final = ? {last} ORDER BY tokenizer, measure"
+    return con.execute(query, [chosen["final"]]).fetchall() if chosen else []
+
+
+def _token_counts(con: duckdb.DuckDBPyConnection, chosen: dict[str, Any] | None) -> str:
+    return (
+        "\nUNION ALL ".join(
+            f"SELECT doc_id, {_text(name)} AS tokenizer, n_tokens FROM measures.{quoted(measure)}"
+            for measure, name in _tokenizers(con, chosen)
+        )
+        or "SELECT NULL::UBIGINT AS doc_id, NULL::VARCHAR AS tokenizer, NULL::UINTEGER AS n_tokens WHERE false"
     )
 
 

@@ -102,9 +102,9 @@ def size(number: float) -> str:
 
 
 class Bars:
-    """The progress of a run on stderr: bytes, rate and time left of each stage; notes above it."""
+    """The progress of a run on stderr: bytes (or what a stage says), rate, time left; notes above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_bytes: bool = True) -> None:
         from rich.progress import (
             BarColumn,
             DownloadColumn,
@@ -116,12 +116,12 @@ class Bars:
             TransferSpeedColumn,
         )
 
+        rate = [DownloadColumn(), TransferSpeedColumn()] if in_bytes else [_rate_column()]
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            *rate,
             TextColumn("{task.fields[documents]:,} documents"),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -154,3 +154,16 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def _rate_column() -> Any:
+    """1.2 M of 3.4 M, 0.3 M/s."""
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            done, total = characters(task.completed), characters(task.total or 0)
+            return Text(f"{done} of {total}, {characters(task.speed or 0)}/s")
+
+    return Rate()

@@ -84,7 +84,7 @@ def test_the_checkpoint_loads(trained: tuple[str, Trained, list[Progress]], expo
     dataset = MixtureDataset(export, vocab_size=VOCABULARY)
     text = "the time of man and other things."
     ids = tokenizer(text)["input_ids"]
-    from curator.tokens import load_tokenizer
+    from curator.tokenizer import load_tokenizer
 
     assert ids == load_tokenizer(dataset.rows.tokenizer_file).encode(text, add_special_tokens=False).ids
     assert tokenizer.decode(ids) == text

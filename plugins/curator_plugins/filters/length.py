@@ -46,7 +46,7 @@ class Length(Filter):
 
     def versions(self) -> Mapping[str, str]:
         from curator.hashing import file_hash
-        from curator.tokens import load_tokenizer
+        from curator.tokenizer import load_tokenizer
 
         if self.tokenizer is None:
             return super().versions()
@@ -54,7 +54,7 @@ class Length(Filter):
         return {**super().versions(), "tokenizer": file_hash(Path(self.tokenizer))}
 
     def setup(self) -> None:
-        from curator.tokens import load_tokenizer
+        from curator.tokenizer import load_tokenizer
 
         self._tokenizer = load_tokenizer(Path(self.tokenizer)) if self.tokenizer else None
 

@@ -1,0 +1,152 @@
+"""A format of an export: its exporter, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from curator.errors import PluginError
+from curator.exporting import Blend, Blended, BlendStage, Shard
+from curator.gathering import cut, texts
+from curator.index import rows_of, stages
+from curator.loading import Plugins
+from curator.manifest import SPLITS, datasets
+from curator.payloads import payloads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curator.building import Build, Written
+    from curator.corpus import Corpus
+    from curator.plugin import Exporter
+    from curator.run import Progress
+    from curator.token_counts import TokenMeasure
+
+
+def write_format(
+    build: Build,
+    corpus: Corpus,
+    index: pl.DataFrame,
+    manifest: dict[str, Any],
+    measure: TokenMeasure | None,
+    format: str,
+    options: Mapping[str, Any],
+    progress: Progress,
+) -> None:
+    """Write the folder of a format. Raises PluginError for an exporter that does not do what it says."""
+    exporter = exporter_of(format)(**options)
+    folder = build.folder / format
+    folder.mkdir(exist_ok=True)
+
+    def new_files(**about: Any) -> Written:
+        return {path: {"format": format, **about} for path in build.new_files(format)}
+
+    if exporter.reads == "payload":
+        for payload in payloads(build.folder, index, manifest):
+            unit = f"{format}/{payload.split}.{payload.component}"
+
+            def share(payload: Any = payload) -> Written:
+                exporter.share(payload, folder)
+                return new_files(dataset=payload.component, split=payload.split)
+
+            build.unit(unit, share)
+    else:
+        left = [
+            (shard, start, rows)
+            for shard, start, rows in _shards(exporter, index, manifest)
+            if not build.done(f"{format}/{shard.component}/{shard.name}")
+        ]
+        progress.stage(f"writing {format} (characters)", sum(int(rows["n_chars"].sum()) for *_, rows in left))
+        doc_keys = pl.concat([index["doc_key"].head(0), *(rows["doc_key"] for *_, rows in left)])
+        stream = texts(corpus, doc_keys, measure if exporter.reads == "tokens" else None)
+        pieces = cut(stream if left else iter(()), [rows.height for *_, rows in left])
+        for (shard, start, rows), piece in zip(left, pieces, strict=True):
+
+            def make(
+                shard: Shard = shard,
+                start: int = start,
+                rows: pl.DataFrame = rows,
+                piece: Iterator[pl.DataFrame] = piece,
+            ) -> Written:
+                told = _told(piece, progress)
+                files = exporter.write(told, folder, shard)
+                if sum(count for _, count in files) != rows.height or next(told, None) is not None:
+                    raise PluginError(
+                        f"exporter {format} was given {rows.height} documents and says that it wrote {files}"
+                    )
+                return _about(files, format, shard, start)
+
+            build.unit(f"{format}/{shard.component}/{shard.name}", make)
+
+    def finish() -> Written:
+        exporter.finish(folder, _blend(build.folder, index, manifest))
+        return new_files()
+
+    build.unit(f"{format}/finish", finish)
+
+
+def exporter_of(format: str) -> type[Exporter]:
+    """The class of a format's exporter. Raises UsageError for one that is not there."""
+    plugin: Any = Plugins().get("exporter", format).plugin
+    return plugin  # type: ignore[no-any-return]  # the registry holds it to its kind
+
+
+def _about(files: list[tuple[str, int]], format: str, shard: Shard, start: int) -> Written:
+    found: Written = {}
+    for path, count in files:
+        about = {"format": format, "dataset": shard.component, "split": shard.split, "start": start, "documents": count}
+        found[f"{format}/{path}"] = about
+        start += count
+    return found
+
+
+def _told(piece: Iterator[pl.DataFrame], progress: Progress) -> Iterator[pl.DataFrame]:
+    for frame in piece:
+        yield frame
+        progress.advance(int(frame["text"].str.len_chars().sum()), frame.height)
+
+
+def _shards(
+    exporter: Exporter, index: pl.DataFrame, manifest: dict[str, Any]
+) -> Iterator[tuple[Shard, int, pl.DataFrame]]:
+    """(shard, its first document's place, its documents) of everything, in the order of documents.parquet."""
+    for dataset, split in datasets(manifest):
+        rows = rows_of(index, manifest, dataset, split)
+        if not rows.height:
+            continue
+        before = rows["n_chars"].cast(pl.UInt64).cum_sum() - rows["n_chars"]
+        numbers = (before // exporter.shard_chars).rle_id() if split in exporter.cut else before.rle_id() * 0
+        pieces = rows.with_columns(_shard=numbers).partition_by("_shard", maintain_order=True, include_key=False)
+        start = 0
+        for number, piece in enumerate(pieces):
+            yield Shard(dataset, split, number, len(pieces)), start, piece
+            start += piece.height
+
+
+def _blend(folder: Path, index: pl.DataFrame, manifest: dict[str, Any]) -> Blend:
+    vocabulary = payloads(folder, index, manifest)[0].vocabulary if manifest["tokenizer"] else None
+    components = []
+    total = manifest["tokens"]
+    for component in manifest["components"]:
+        name = component["name"]
+        train, heldout = (
+            index.filter((pl.col("component") == name) & (pl.col("held_out") == (split == "heldout")))
+            for split in SPLITS
+        )
+        train = train.filter(pl.col("epoch") == 0)
+        tokens = int((train["token_stop"] - train["token_start"]).sum()) if vocabulary else None
+        epochs = component["target_tokens"] / tokens if tokens else 0.0
+        components.append(
+            Blended(name, component["target_tokens"] / total, epochs, train.height, heldout.height, tokens)
+        )
+    return Blend(
+        mixture=manifest["mixture"],
+        tokens=total,
+        seq_len=manifest["seq_len"],
+        seed=manifest["seed"],
+        components=tuple(components),
+        stages=tuple(BlendStage(round(start * total), shares) for start, shares in stages(manifest)),
+        vocabulary=vocabulary,
+    )
