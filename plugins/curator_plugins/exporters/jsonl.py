@@ -4,46 +4,80 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from curator import Exporter, hookimpl
+from curator_plugins.exporters.blends import write_card
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from curator.exporting import Shard
+    from curator.exporting import Blend, Shard
+
+METADATA = ("url", "title", "published", "license", "domain", "language")
+CARD = """# Texts in JSON lines
+
+A configuration a component, with its splits: `load_dataset("./", "<component>", split="train")`.
+Each document is there once; `heldout` is never trained on.
+"""
 
 
 class Jsonl(Exporter):
-    """One JSON object a line with `text`, `id`, `source` and more; zstd, gzip or plain."""
+    """JSON lines as dolma defines a document; zstd, gzip or plain.
 
-    version = 1
+        <component>/train-00000-of-0000N.jsonl.zst   {"id", "text", "source", "metadata": {"url", "title", ...}}
+        <component>/heldout-00000-of-0000N.jsonl.zst
+        README.md  blend.json                        as with parquet
+
+    Dolma and DCLM take `id`, `text` and `source` and carry `metadata` along; datatrove's JsonlReader does so with all
+    but `id` and `text`; torchtitan, levanter, Megatron's preprocess_data and `load_dataset` read `text`. Of `metadata`
+    every line has every field, null where it is not known: readers infer a schema from the first lines. `load_dataset`
+    needs the zstandard package for .zst.
+    """
+
+    version = 2
 
     compression: Literal["zst", "gz", "none"] = "zst"
+
+    @property
+    def suffix(self) -> str:
+        """.jsonl.zst, .jsonl.gz or .jsonl."""
+        return ".jsonl" if self.compression == "none" else f".jsonl.{self.compression}"
 
     def write(self, documents: Iterator[pl.DataFrame], folder: Path, shard: Shard) -> list[tuple[str, int]]:
         import orjson
 
-        suffix = ".jsonl" if self.compression == "none" else f".jsonl.{self.compression}"
-        path = Path(shard.component, shard.name + suffix)
+        path = Path(shard.component, shard.name + self.suffix)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         count = 0
         with self._open(folder / path) as file:
             for frame in documents:
                 for row in frame.iter_rows(named=True):
-                    file.write(orjson.dumps({k: v for k, v in row.items() if v is not None}) + b"\n")
+                    record = {key: row[key] for key in ("id", "text", "source")}
+                    record["metadata"] = {key: row[key] for key in METADATA}
+                    file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
                 count += frame.height
         return [(path.as_posix(), count)]
 
-    def _open(self, path: Path) -> IO[bytes]:
-        if self.compression == "gz":
-            # no name and no time in the header: the same documents give the same bytes
-            return gzip.GzipFile(filename="", mode="wb", fileobj=path.open("wb"), mtime=0)  # type: ignore[return-value]  # it is one
-        if self.compression == "zst":
-            import zstandard
+    def finish(self, folder: Path, blend: Blend) -> None:
+        write_card(folder, self.suffix, CARD, blend)
 
-            return zstandard.open(path, "wb")  # type: ignore[no-any-return]  # no types
-        return path.open("wb")
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[IO[bytes]]:
+        with path.open("wb") as raw:
+            if self.compression == "gz":
+                # no name and no time in the header: the same documents give the same bytes
+                with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
+                    yield file  # type: ignore[misc]  # it is one
+            elif self.compression == "zst":
+                import zstandard
+
+                with zstandard.ZstdCompressor().stream_writer(raw) as file:
+                    yield file
+            else:
+                yield raw
 
 
 @hookimpl

@@ -7,38 +7,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from curator import Exporter, hookimpl
+from curator_plugins.exporters.blends import write_card
+from curator_plugins.exporters.tables import ROW_GROUP, write_table
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from curator.exporting import Shard
+    from curator.exporting import Blend, Shard
+
+CARD = """# Texts in Parquet
+
+A configuration a component, with its splits: `load_dataset("./", "<component>", split="train")`.
+Each document is there once; `heldout` is never trained on.
+"""
 
 
 class Parquet(Exporter):
-    """Parquet shards with a column `text` (zstd, row groups of 1,024 so that ranks can stride them)."""
+    """Parquet text shards for datasets, torchtitan, levanter, datatrove and DuckDB.
 
-    version = 1
+        <component>/train-00000-of-0000N.parquet   id, text, source, url, title, published, license, domain, language
+        <component>/heldout-00000-of-0000N.parquet
+        README.md                                  the card: `load_dataset(folder, "<component>")` knows its splits
+        blend.json                                 probabilities of interleave_datasets, and how many documents to draw
 
-    row_group: Annotated[int, "documents a row group"] = 1024
+    zstd, row groups of 1,024 documents so that ranks can stride them.
+    """
+
+    version = 2
+
+    row_group: Annotated[int, "documents a row group"] = ROW_GROUP
 
     def write(self, documents: Iterator[pl.DataFrame], folder: Path, shard: Shard) -> list[tuple[str, int]]:
-        import polars as pl
-        import pyarrow.parquet as pq
-
         path = Path(shard.component, f"{shard.name}.parquet")
-        writer: pq.ParquetWriter | None = None
-        count = 0
-        for frame in documents:
-            table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-            if writer is None:
-                writer = pq.ParquetWriter(
-                    folder / path, table.schema, compression="zstd", use_dictionary=False
-                )
-            writer.write_table(table, row_group_size=self.row_group)
-            count += frame.height
-        if writer is not None:
-            writer.close()
-        return [(path.as_posix(), count)]
+        return [(path.as_posix(), write_table(documents, folder / path, self.row_group))]
+
+    def finish(self, folder: Path, blend: Blend) -> None:
+        write_card(folder, ".parquet", CARD, blend)
 
 
 @hookimpl
