@@ -159,7 +159,10 @@ def write(
 
 
 def _write_documents(index: pl.DataFrame, folder: Path) -> Written:
-    index.write_parquet(folder / "documents.parquet")
+    import pyarrow.parquet as pq
+
+    # polars' writer hides that the disk is full
+    pq.write_table(index.to_arrow(compat_level=pl.CompatLevel.oldest()), folder / "documents.parquet", compression="zstd")
     table = index.group_by("component", "source", "license").agg(
         documents=pl.len(), characters=pl.col("n_chars").cast(pl.UInt64).sum()
     )
@@ -185,6 +188,8 @@ def _manifest(
             "SELECT decision_set, recipe FROM store.decision_sets JOIN store.settings ON value = decision_set WHERE name = 'decision_set'"
         ).fetchall()
     known = measure.tokenizer if measure else None
+    sums = planned.documents.filter(~pl.col("held_out")).group_by("component").agg(pl.col("tokens").sum())
+    trained = {s.name: 0.0 for s in planned.shares} | dict(sums.rows())
     return {
         "format_version": FORMAT_VERSION,
         "mixture": model.mixture,
@@ -199,7 +204,10 @@ def _manifest(
             "end_token": known.end_token, "end_id": known.end_id, "dtype": known.dtype.str,
         },
         "components": [
-            {"name": s.name, "share": s.share, "max_epochs": s.max_epochs, "target_tokens": round(s.target)}
+            {
+                "name": s.name, "share": s.share, "max_epochs": s.max_epochs, "target_tokens": round(s.target),
+                "tokens": round(trained[s.name]),
+            }
             for s in planned.shares
         ],
         "definition": json.loads(model.model_dump_json()),

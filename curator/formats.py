@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curator.errors import PluginError
-from curator.exporting import Blend, Blended, BlendStage, Shard
+from curator.exporting import BLENDED, Blend, Blended, BlendStage, Shard
 from curator.gathering import cut, texts
 from curator.index import rows_of, stages
 from curator.loading import Plugins
-from curator.manifest import SPLITS, datasets
+from curator.manifest import datasets
 from curator.payloads import payloads
 
 if TYPE_CHECKING:
@@ -127,26 +127,26 @@ def _shards(
 
 def _blend(folder: Path, index: pl.DataFrame, manifest: dict[str, Any]) -> Blend:
     vocabulary = payloads(folder, index, manifest)[0].vocabulary if manifest["tokenizer"] else None
+    total, shares = manifest["tokens"], stages(manifest)
     components = []
-    total = manifest["tokens"]
     for component in manifest["components"]:
-        name = component["name"]
-        train, heldout = (
-            index.filter((pl.col("component") == name) & (pl.col("held_out") == (split == "heldout")))
-            for split in SPLITS
-        )
-        train = train.filter(pl.col("epoch") == 0)
-        tokens = int((train["token_stop"] - train["token_start"]).sum()) if vocabulary else None
-        epochs = component["target_tokens"] / tokens if tokens else 0.0
-        components.append(
-            Blended(name, component["target_tokens"] / total, epochs, train.height, heldout.height, tokens)
-        )
+        of = index.filter(pl.col("component") == component["name"])
+        target, there = component["target_tokens"], component["tokens"]
+        components.append(_blended(of, component["name"], target / total, target / there if there else 0.0, manifest))
+    if manifest["blended"]:
+        components, shares = [_blended(index, BLENDED, 1.0, 1.0, manifest)], [(0.0, {BLENDED: 1.0})]
     return Blend(
         mixture=manifest["mixture"],
         tokens=total,
         seq_len=manifest["seq_len"],
         seed=manifest["seed"],
         components=tuple(components),
-        stages=tuple(BlendStage(round(start * total), shares) for start, shares in stages(manifest)),
+        stages=tuple(BlendStage(round(start * total), of) for start, of in shares),
         vocabulary=vocabulary,
     )
+
+
+def _blended(index: pl.DataFrame, name: str, share: float, epochs: float, manifest: dict[str, Any]) -> Blended:
+    train, heldout = index.filter(~pl.col("held_out")), index.filter("held_out")
+    tokens = int((train["token_stop"] - train["token_start"]).sum()) if manifest["tokenizer"] else None
+    return Blended(name, share, epochs, train.height, heldout.height, tokens)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from curator.errors import UsageError
 
@@ -25,7 +25,6 @@ END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 VOCABULARY_OF_TWO_BYTES = 65_500
 VOCABULARY = 8192  # of a tokenizer that is trained here: an eighth of a small model's parameters
 TRAINING_BYTES = 64 << 20  # of text, to train a tokenizer: more changes few merges
-Kind = Literal["bpe", "wordpiece"]
 
 
 @dataclass(frozen=True)
@@ -142,33 +141,27 @@ def _of_wordpieces(path: Path) -> str:
     return str(made.to_str())
 
 
-def train(texts: Iterator[str], vocab_size: int = VOCABULARY, kind: Kind = "bpe") -> str:
-    """Train a tokenizer and return its tokenizer.json: byte-level BPE as GPT-2's, or lower-cased WordPiece as BERT's.
+def train(texts: Iterator[str], vocab_size: int = VOCABULARY) -> str:
+    """Train a byte-level BPE as GPT-2's and return its tokenizer.json; it has BERT's special tokens too.
 
+    The same texts give the same bytes; the library's WordPiece does not (it numbers letters in the order of a hash map).
     Raises UsageError for a vocabulary that does not hold the bytes.
     """
     package = _tokenizers()
-    decoders, models, normalizers = package.decoders, package.models, package.normalizers
-    pre_tokenizers, trainers = package.pre_tokenizers, package.trainers
     least = 256 + len(SPECIAL_TOKENS)
     if vocab_size < least:
         raise UsageError(
             f"a vocabulary of {vocab_size} is too small; bytes and special tokens alone are {least}"
         )
-    common = {
-        "vocab_size": vocab_size, "min_frequency": 2, "special_tokens": list(SPECIAL_TOKENS), "show_progress": False,
-    }  # fmt: skip
-    if kind == "bpe":
-        tokenizer = package.Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        trainer = trainers.BpeTrainer(initial_alphabet=alphabet, **common)
-    else:
-        tokenizer = package.Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.BertNormalizer()
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(**common)
+    tokenizer = package.Tokenizer(package.models.BPE())
+    tokenizer.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = package.decoders.ByteLevel()
+    trainer = package.trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(package.pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return str(tokenizer.to_str(pretty=True))

@@ -99,7 +99,7 @@ def _tokenized(export: Path, manifest: dict[str, Any], vocab_size: int) -> Path:
         folder = trained.with_name(digest[:12])
         if not folder.is_dir():
             with _renamed(folder) as temporary:
-                _write_payloads(export, manifest, trained, temporary)
+                write_texts_as_tokens(export, manifest, trained, temporary)
     return folder
 
 
@@ -173,7 +173,8 @@ def _training_texts(export: Path, manifest: dict[str, Any]) -> Iterator[str]:
                 yield text
 
 
-def _write_payloads(export: Path, manifest: dict[str, Any], tokenizer_file: Path, folder: Path) -> None:
+def write_texts_as_tokens(export: Path, manifest: dict[str, Any], tokenizer_file: Path, folder: Path) -> None:
+    """The payloads of an export of texts. Raises CuratorError for a file that is not what was exported."""
     known = describe(tokenizer_file)
     tokenizer = load_tokenizer(tokenizer_file)
     components: dict[str, dict[str, dict[str, int]]] = {c["name"]: {} for c in manifest["components"]}

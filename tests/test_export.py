@@ -1,45 +1,73 @@
-"""Exports: complete, hashed, immutable, and nothing half written."""
+"""Exports: complete, hashed, immutable, resumed, and nothing half written."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import xxhash
 
 from curator.corpus import Corpus
-from curator.errors import UsageError
+from curator.errors import CuratorError, UsageError
 from curator.export import cached_export, export
-from curator.mixture import load, of_query, plan
+from curator.mixture import Mixture, load, of_query
+from curator.tokenizer import load_tokenizer, train
+from curator.tokens import open_tokens
+from curator_plugins.exporters.parquet import Parquet
 from tests.conftest import Workshop
 from tests.test_mixture import BOTH, corpus, mixture
 
 __all__ = ["corpus"]
 
 
+@pytest.fixture
+def tokenizer(workshop: Workshop, corpus: Corpus) -> Path:
+    """Trained on the corpus."""
+    path = workshop.folder / "tokenizer.json"
+    path.write_text(train((t for (t,) in corpus.sql("SELECT text FROM texts").rows()), 300), encoding="utf-8")
+    return path
+
+
+def both(workshop: Workshop, **top: Any) -> Mixture:
+    return load(mixture(workshop, BOTH, **{"tokens": 4000, "holdout": {"per_component": "10%"}, **top}))
+
+
+def on_disk(out: Path) -> dict[str, bytes]:
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
 @pytest.mark.parametrize("format", ["parquet", "jsonl"])
 def test_an_export_is_complete(workshop: Workshop, corpus: Corpus, format: str) -> None:
     """Texts, index, licences and hashes agree with each other and with the catalog."""
-    planned = plan(corpus, load(mixture(workshop, BOTH, tokens=4000, holdout={"per_component": "10%"})))
     out = workshop.folder / "export"
-    manifest = export(corpus, planned, format, out)
+    _, manifest = export(corpus, both(workshop), {format: {}}, out)
     assert manifest == json.loads((out / "manifest.json").read_text())
-    on_disk = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} - {"manifest.json"}
-    assert set(manifest["files"]) == on_disk
+    assert set(manifest["files"]) == set(on_disk(out)) - {"manifest.json"}
     for name, about in manifest["files"].items():
         assert xxhash.xxh3_128_hexdigest((out / name).read_bytes()) == about["xxh3_128"]
     index = pl.read_parquet(out / "documents.parquet")
     expected = dict(corpus.sql("SELECT doc_id, text FROM texts").rows())
-    for (file,), rows in index.group_by("file", maintain_order=True):
+    seen = 0
+    for file, about in manifest["files"].items():
+        if "documents" not in about:
+            continue
         read = pl.read_parquet(out / file) if format == "parquet" else pl.read_ndjson(out / file)
+        rows = index.filter(
+            (pl.col("component") == about["dataset"]) & (pl.col("held_out") == (about["split"] == "heldout"))
+            & pl.col("place").is_between(about["start"], about["start"] + about["documents"] - 1)
+        )  # fmt: skip
         assert read["text"].to_list() == [expected[i] for i in rows["doc_id"]]
         assert read["id"].to_list() == rows["doc_key"].to_list()
-        assert rows["row"].to_list() == list(range(read.height))
-        assert ("heldout" in str(file)) == rows["held_out"].any() == rows["held_out"].all()
+        assert rows["place"].to_list() == list(range(read.height))
+        seen += read.height
+    assert seen == index.height > 30
     licences = pl.read_csv(out / "licences.csv")
     assert licences["documents"].sum() == index.height
     assert licences["license"].unique().to_list() == ["CC0-1.0"]
@@ -48,19 +76,142 @@ def test_an_export_is_complete(workshop: Workshop, corpus: Corpus, format: str) 
     assert corpus.sql("SELECT mixture, format, documents FROM exports").rows() == [("m", format, index.height)]
 
 
-def test_the_same_mixture_gives_the_same_bytes(workshop: Workshop, corpus: Corpus) -> None:
-    """Two exports of one plan have the same file hashes."""
-    planned = plan(corpus, load(mixture(workshop, BOTH)))
-    first, second = (export(corpus, planned, "parquet", workshop.folder / n)["files"] for n in ("one", "two"))
-    assert first == second
+def test_a_named_tokenizer_gives_exact_tokens(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
+    """Payloads are the texts tokenized; token ranges, counts in the catalog and the plan agree with them."""
+    out = workshop.folder / "export"
+    planned, manifest = export(corpus, both(workshop, tokenizer="tokenizer.json"), {"parquet": {}}, out)
+    index = pl.read_parquet(out / "documents.parquet")
+    rows = open_tokens(out)
+    read = load_tokenizer(tokenizer)
+    texts = dict(corpus.sql("SELECT doc_id, text FROM texts").rows())
+    for (component, held_out), of in index.group_by("component", "held_out", maintain_order=True):
+        split = "heldout" if held_out else "train"
+        payload = np.fromfile(rows.folder.parent / f"{split}.{component}.bin", dtype="<u2")
+        for about in of.iter_rows(named=True):
+            ids = payload[about["token_start"] : about["token_stop"]].tolist()
+            assert ids == [*read.encode(texts[about["doc_id"]]).ids, rows.end_id]
+            assert about["n_bytes"] == len(texts[about["doc_id"]].encode())
+        assert of["token_stop"][-1] == len(payload) == rows.counts[str(component)][split]["tokens"]
+    counted = dict(corpus.sql("SELECT doc_id, n_tokens FROM documents WHERE n_tokens IS NOT NULL").rows())
+    stored = dict(corpus.sql("SELECT doc_id, n_tokens FROM token_counts WHERE tokenizer = 'tokenizer.json'").rows())
+    ranges = {i: stop - start for i, start, stop in index.select("doc_id", "token_start", "token_stop").rows()}
+    assert stored == counted
+    assert ranges.items() <= counted.items()
+    training = {s.name: s.target for s in planned.shares}
+    assert {c["name"]: c["target_tokens"] for c in manifest["components"]} == {n: round(t) for n, t in training.items()}
+    assert sum(rows.tokens(range(len(rows)))) == pytest.approx(4000, abs=rows.seq_len)
+
+
+def test_tokens_are_counted_once(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
+    """A second export of other weights tokenizes only what it takes more."""
+    export(corpus, both(workshop, tokenizer="tokenizer.json"), {"parquet": {}}, workshop.folder / "one")
+    files = {p: p.stat().st_mtime_ns for p in corpus.folder.rglob("shards/tokens_*/*")}
+    before = corpus.sql("SELECT count(n_tokens) FROM documents").rows()
+    export(corpus, both(workshop, tokenizer="tokenizer.json"), {"jsonl": {}}, workshop.folder / "two")
+    assert {p: p.stat().st_mtime_ns for p in corpus.folder.rglob("shards/tokens_*/*")} == files
+    export(corpus, both(workshop, tokenizer="tokenizer.json", tokens=6000), {"jsonl": {}}, workshop.folder / "three")
+    assert corpus.sql("SELECT count(n_tokens) FROM documents").rows() > before
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in files.items())
+
+
+def test_the_same_mixture_gives_the_same_bytes(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
+    """Two exports of one mixture are equal, manifests included."""
+    for name in ("one", "two"):
+        export(corpus, both(workshop, tokenizer="tokenizer.json"), {"parquet": {}, "nanogpt": {}}, workshop.folder / name)
+    assert on_disk(workshop.folder / "one") == on_disk(workshop.folder / "two")
+
+
+def test_files_are_cut_by_characters(workshop: Workshop, corpus: Corpus) -> None:
+    """Numbered and in order; one shard is what the option says, give or take a document."""
+    out = workshop.folder / "export"
+    _, manifest = export(corpus, both(workshop), {"parquet": {"shard_chars": 2000}}, out)
+    names = [n for n in manifest["files"] if "parquet/law/train" in n]
+    assert len(names) > 2
+    assert names[0].endswith(f"train-00000-of-{len(names):05d}.parquet")
+    starts = [(manifest["files"][n]["start"], manifest["files"][n]["documents"]) for n in names]
+    assert [s for s, _ in starts] == [0, *np.cumsum([n for _, n in starts])[:-1].tolist()]
+    sizes = [pl.read_parquet(out / n)["text"].str.len_chars().sum() for n in names]
+    assert max(sizes) < 2000 + 200
+    assert min(sizes[:-1]) > 2000 - 200
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_an_interrupted_export_goes_on(
+    workshop: Workshop, corpus: Corpus, tokenizer: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """What was finished is not written again, and the result is that of an export in one go."""
+    asked = both(workshop, tokenizer="tokenizer.json")
+    formats = {"parquet": {"shard_chars": 2000}, "nanogpt": {}}
+    export(corpus, asked, formats, workshop.folder / "whole")
+    written: list[str] = []
+    plain = Parquet.write
+
+    def write(self: Parquet, documents: Iterator[pl.DataFrame], folder: Path, shard: Any) -> Any:
+        if len(written) == at:
+            written.append("killed")
+            raise KeyboardInterrupt
+        written.append(f"{shard.component} {shard.name}")
+        return plain(self, documents, folder, shard)
+
+    monkeypatch.setattr(Parquet, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        export(corpus, asked, formats, workshop.folder / "export")
+    assert not (workshop.folder / "export").exists()
+    export(corpus, asked, formats, workshop.folder / "export")
+    assert len(set(written)) == len(written)
+    assert on_disk(workshop.folder / "export") == on_disk(workshop.folder / "whole")
+    assert [p.name for p in workshop.folder.glob(".tmp-*")] == []
+
+
+def test_a_blended_export(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
+    """One stream with repeats, in which every stretch has the shares of the whole."""
+    out = workshop.folder / "export"
+    asked = both(workshop, tokenizer="tokenizer.json", tokens=20_000)
+    _, manifest = export(corpus, asked, {"jsonl": {"compression": "none"}, "megatron": {}}, out, blended=True)
+    index = pl.read_parquet(out / "documents.parquet")
+    stream = index.filter(~pl.col("held_out"))
+    assert stream["place"].to_list() == list(range(stream.height))
+    read = pl.read_ndjson(out / "jsonl" / "blended" / "train-00000-of-00001.jsonl")
+    assert read["id"].to_list() == stream["doc_key"].to_list()
+    tokens = stream["token_stop"] - stream["token_start"]
+    assert tokens.sum() == pytest.approx(20_000, abs=200)
+    law = tokens.to_numpy() * (stream["component"] == "law").to_numpy()
+    for stop in range(2000, 20_000, 2000):
+        inside = stream["token_stop"].to_numpy() <= stop
+        assert law[inside].sum() / stop == pytest.approx(0.75, abs=0.06)
+    for (component,), of in stream.group_by("component"):
+        counts = of["doc_key"].value_counts()["count"]
+        assert counts.max() - counts.min() <= 1, component
+        assert (of["epoch"] == of["epoch"].sort()).all()
+    assert stream["epoch"].max() == 3
+    heldout = set(index.filter("held_out")["doc_key"])
+    assert heldout
+    assert not heldout & set(stream["doc_key"])
+    payload = np.fromfile(out / "megatron" / "blended" / "train.bin", dtype="<u2")
+    assert len(payload) == tokens.sum()
+    assert (out / "megatron" / "data-args.txt").read_text().split() == ["1.0", "blended/train"]
+    assert manifest["blended"]
+    with pytest.raises(UsageError, match="is one blended stream, for other trainers"):
+        open_tokens(out)
+
+
+def test_formats_share_one_payload(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
+    """Four readers of tokens take the disk of one, 3 % for what they have beside it and the text aside."""
+    asked = both(workshop, tokenizer="tokenizer.json", tokens=20_000)
+    formats: dict[str, Any] = {n: {} for n in ("megatron", "nanotron", "olmo", "nanogpt")}
+    export(corpus, asked, formats, workshop.folder / "export")
+    for component in ("law", "med"):
+        payload = next((workshop.folder / "export" / "tokens").glob(f"*/train.{component}.bin"))
+        names = ("megatron/{}/train.bin", "nanotron/{}/train/train.ds", "olmo/{}/train.npy", "nanogpt/{}/train.bin")
+        for name in names:
+            assert (workshop.folder / "export" / name.format(component)).samefile(payload)
 
 
 def test_an_export_is_never_changed(workshop: Workshop, corpus: Corpus) -> None:
     """A folder that exists is refused."""
-    planned = plan(corpus, of_query("kind = 'law'"))
-    export(corpus, planned, "parquet", workshop.folder / "export")
+    export(corpus, of_query("kind = 'law'"), {"parquet": {}}, workshop.folder / "export")
     with pytest.raises(UsageError, match="an export is never changed"):
-        export(corpus, planned, "jsonl", workshop.folder / "export")
+        export(corpus, of_query("kind = 'law'"), {"jsonl": {}}, workshop.folder / "export")
 
 
 def test_a_cached_export_is_made_once(workshop: Workshop, corpus: Corpus) -> None:
@@ -72,16 +223,44 @@ def test_a_cached_export_is_made_once(workshop: Workshop, corpus: Corpus) -> Non
     assert (first / "manifest.json").stat().st_mtime_ns == made
 
 
+@pytest.mark.parametrize(
+    ("formats", "message"),
+    [
+        ({"parket": {}}, "there is no exporter 'parket'.*did you mean 'parquet'"),
+        ({"parquet": {"shard_char": 1}}, "format 'parquet' has no option 'shard_char'.*did you mean 'shard_chars'"),
+        ({"jsonl": {"compression": "rar"}}, "jsonl.compression = 'rar': expected"),
+        ({"megatron": {}}, "megatron is a format of tokens: name a tokenizer"),
+    ],
+)
+def test_mistakes(workshop: Workshop, corpus: Corpus, formats: Any, message: str) -> None:
+    """Found before anything is written."""
+    with pytest.raises(UsageError, match=message):
+        export(corpus, both(workshop), formats, workshop.folder / "export")
+    assert not (workshop.folder / "export").exists()
+
+
+def test_an_id_out_of_range_is_refused(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
+    """A damaged file of tokens does not get into an export."""
+    asked = both(workshop, tokenizer="tokenizer.json")
+    export(corpus, asked, {"parquet": {}}, workshop.folder / "one")
+    for path in corpus.folder.rglob("shards/tokens_*/*.parquet"):
+        frame = pl.read_parquet(path)
+        frame.with_columns(tokens=pl.col("tokens").list.eval(pl.element() * 0 + 300)).write_parquet(path)
+    with pytest.raises(CuratorError, match=r"has a token 300, the vocabulary of tokenizer.json ends at 299"):
+        export(corpus, asked, {"parquet": {}}, workshop.folder / "two")
+    assert [p.name for p in workshop.folder.iterdir() if "two" in p.name] == []
+
+
 def test_a_full_disk_leaves_nothing(workshop: Workshop, corpus: Corpus) -> None:
     """When the disk is full in the middle, the error says so and no folder is left."""
     out = workshop.folder / "out" / "export"
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "from curator.corpus import Corpus; from curator import export, mixture, cli;"
-        "opened = Corpus.existing(sys.argv[1]); planned = mixture.plan(opened, mixture.of_query('true'));"
+        "opened = Corpus.existing(sys.argv[1]);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
         "from curator.cli.output import errors\n"
-        "with errors(): export.export(opened, planned, 'jsonl', __import__('pathlib').Path(sys.argv[2]))"
+        "with errors(): export.export(opened, mixture.of_query('true'), {'jsonl': {}}, __import__('pathlib').Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", script, str(workshop.corpus_folder), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

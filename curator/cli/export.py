@@ -75,7 +75,7 @@ def export(
     from curator.cli.mix import print_plan
 
     print_plan(planned)
-    written = sum({about["xxh3_128"]: about["bytes"] for about in manifest["files"].values()}.values())
+    written = sum({(f := (output / p).stat()).st_ino: f.st_size for p in manifest["files"]}.values())
     console().print(
         f"wrote {count(planned.documents.height)} documents as {', '.join(formats)}, {size(written)}, to {output}",
         soft_wrap=True,

@@ -116,13 +116,13 @@ class Bars:
             TransferSpeedColumn,
         )
 
-        rate = [DownloadColumn(), TransferSpeedColumn()] if in_bytes else [_rate_column()]
+        documents = TextColumn("{task.fields[documents]:,} documents")
+        rate = [DownloadColumn(), TransferSpeedColumn(), documents] if in_bytes else [_rate_column()]
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
             *rate,
-            TextColumn("{task.fields[documents]:,} documents"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
