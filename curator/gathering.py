@@ -6,17 +6,19 @@ which reads the whole corpus as often as there are files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from curator.corpus import Corpus
 from curator.errors import CuratorError
+from curator.tokenizer import TRAINING_BYTES
 
 if TYPE_CHECKING:
     import duckdb
 
+    from curator.run import Progress
     from curator.token_counts import TokenMeasure
 
 BATCH = 2_000
@@ -53,6 +55,24 @@ def tokens(corpus: Corpus, doc_keys: pl.Series, measure: TokenMeasure) -> Iterat
                     f"{measure.tokenizer.size - 1}; `curator check --repair` takes damaged files out"
                 )
             yield frame
+
+
+def training_texts(
+    corpus: Corpus, documents: pl.DataFrame, shares: Mapping[str, float], progress: Progress, most: int = TRAINING_BYTES
+) -> Iterator[str]:
+    """Texts to train a tokenizer on: of the documents of a plan to train on, each component's share of `most` characters."""
+    chosen = [documents["doc_key"].head(0)]
+    total = 0
+    for name, share in shares.items():
+        of = documents.filter((pl.col("component") == name) & ~pl.col("held_out"))
+        before = of["n_chars"].cast(pl.UInt64).cum_sum() - of["n_chars"]
+        of = of.filter(before < share * most)
+        chosen.append(of["doc_key"])
+        total += int(of["n_chars"].sum())
+    progress.stage("reading texts (characters)", total)
+    for frame in texts(corpus, pl.concat(chosen)):
+        yield from frame["text"]
+        progress.advance(int(frame["text"].str.len_chars().sum()), frame.height)
 
 
 def cut(frames: Iterator[pl.DataFrame], sizes: list[int]) -> Iterator[Iterator[pl.DataFrame]]:

@@ -1,4 +1,4 @@
-"""Which documents a row of a training is made of, and which exports a document is in."""
+"""Which documents a row of a training is made of."""
 
 from __future__ import annotations
 
@@ -111,13 +111,3 @@ def decided(corpus: Corpus, pieces: Sequence[Piece]) -> list[Piece]:
         for p in pieces
         for decision, reason in [known.get(p.doc_key) or forgotten.get(p.doc_key) or ("gone", None)]
     ]
-
-
-def exports_of(corpus: Corpus, doc_id: int) -> list[dict[str, Any]]:
-    """The exports that a document is in, and where it stands in each."""
-    return corpus.sql(
-        "SELECT export_id, e.path, e.mixture, e.format, x.component, x.held_out, x.epoch, x.place, x.token_start, x.token_stop, "
-        "e.created FROM export_documents x JOIN exports e USING (export_id) WHERE x.doc_key = (SELECT doc_key FROM documents "
-        "WHERE doc_id = $1) OR x.doc_id = $1 ORDER BY export_id, x.epoch, x.place",
-        [doc_id],
-    ).dicts()

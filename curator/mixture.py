@@ -137,8 +137,11 @@ class Plan:
         }
 
 
-def load(path: str | Path) -> Mixture:
-    """Read and check a mixture file. Raises RecipeError with file, line and key."""
+def load(path: str | Path, *, without_tokenizer: bool = False) -> Mixture:
+    """Read and check a mixture file, and its tokenizer unless that is yet to be made.
+
+    Raises RecipeError with file, line and key.
+    """
     file = Path(path)
     if not file.is_file():
         raise UsageError(f"there is no mixture {str(path)!r}")
@@ -155,6 +158,8 @@ def load(path: str | Path) -> Mixture:
         key = ".".join(str(p) for p in where)
         line = yamlfile.line_of(lines, tuple(str(p) for p in where))
         raise RecipeError(first["msg"].lower() + hint, file=str(path), line=line, key=key) from None
+    if without_tokenizer:
+        model = model.model_copy(update={"tokenizer": None})
     mixture = Mixture(model, str(file.resolve()))
     for name, component in model.components.items():
         place = ("components", name)

@@ -116,6 +116,7 @@ class Recipe:
     keep_original: bool
     sources: tuple[Used, ...]
     steps: tuple[StepSpec, ...]
+    tokenizer: str | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=str)

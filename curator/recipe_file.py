@@ -28,6 +28,7 @@ class RecipeModel(BaseModel):
     corpus: Annotated[str, Field(description="the corpus folder, relative to this file")] = "./corpus"
     plugins: Annotated[list[str], Field(description=".py files with plugins, relative to this file")] = []
     keep_original: Annotated[bool, Field(description="store the text as read beside the cleaned one")] = True
+    tokenizer: Annotated[str | None, Field(description="count the tokens of kept documents with it")] = None
     sources: Annotated[list[dict[str, Options | None]], Field(min_length=1)]
     steps: list[str | dict[str, Options | None]] = []
 
@@ -114,10 +115,23 @@ class RecipeFile:
             keep_original=self.model.keep_original,
             sources=tuple(sources),
             steps=tuple(steps),
+            tokenizer=self.tokenizer(),
         )
         for at, message in check_rules(recipe):
             raise self.error(message, ("steps", places[at]))
         return recipe
+
+    def tokenizer(self) -> str | None:
+        if self.model.tokenizer is None:
+            return None
+        from curator.tokenizer import describe
+
+        path = Path(self.base, self.model.tokenizer)
+        try:
+            describe(path)
+        except UsageError as error:
+            raise self.error(str(error), ("tokenizer",)) from None
+        return str(path)
 
     def only(self, raw: Any, path: yamlfile.Path) -> tuple[str, Options]:
         if isinstance(raw, str):

@@ -97,6 +97,10 @@ def run(
             report = coordinator.run(parts, sample, limit, prune)
     except CatalogError as error:
         raise CuratorError(str(error)) from error
+    if recipe.tokenizer is not None:
+        from curator.token_counts import count_kept
+
+        count_kept(folder, recipe.tokenizer, engine, coordinator.progress)
     report.wall = time.monotonic() - started
     return report
 

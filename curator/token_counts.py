@@ -125,6 +125,14 @@ def count_tokens(
     return measure
 
 
+def count_kept(folder: Path, tokenizer: str, engine: Engine, progress: Progress) -> None:
+    """Count the kept documents, as a recipe with `tokenizer:` asks for."""
+    corpus = Corpus(folder)
+    count_tokens(corpus, Path(tokenizer), corpus.sql("SELECT doc_id FROM documents WHERE kept").pl()["doc_id"], engine, progress)
+    ((tokens,),) = corpus.sql("SELECT coalesce(sum(n_tokens), 0)::BIGINT FROM documents WHERE kept").rows()
+    progress.note(f"the kept documents have {tokens:,} tokens, by {Path(tokenizer).name}")
+
+
 def _register(corpus: Corpus, measure: TokenMeasure) -> None:
     file = measure.file(corpus.folder)
     if not file.exists():

@@ -10,6 +10,7 @@ from typing import Any
 from curator.corpus import Corpus
 from curator.deciding import decision_plan
 from curator.errors import UsageError
+from curator.exported import exports_of
 from curator.plugin import PARAMETER
 from curator.recipe import Recipe, is_table
 from curator.rules import literal, parse, quoted
@@ -44,6 +45,7 @@ class Explanation:
     rules: list[RuleAnswer]
     copies: list[dict[str, Any]]
     contamination: list[dict[str, Any]]
+    exports: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
     text: str
 
@@ -110,6 +112,7 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
             "SELECT * EXCLUDE (doc_id) FROM contamination WHERE doc_id = ? ORDER BY overlap DESC, benchmark, item, field",
             [doc_id],
         ).dicts(),
+        exports=exports_of(corpus, doc_id),
         quarantine=corpus.sql(
             "SELECT step, reason, detail FROM quarantine WHERE doc_id = ?", [doc_id]
         ).dicts(),

@@ -191,6 +191,20 @@ def _near(path: str | None) -> str | None:
     return str(Path(path).relative_to(Path.cwd()))
 
 
+def _show_exports(exports: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            e["path"], e["component"], "held out" if e["held_out"] else "trained on", count(e["place"]),
+            "" if e["token_start"] is None else f"{e['token_start']:,}-{e['token_stop']:,}",
+        )
+        for e in exports[:10]
+        if e["place"] is not None
+    ]  # fmt: skip
+    more = len(exports) - len(rows)
+    columns = ("export", "component", "for", "place", "tokens")
+    table("", columns, [*rows, *([(f"and {count(more)} more", *[""] * 4)] if more else [])], right=columns[3:])
+
+
 def _show_diff(diff: list[tuple[str, str]]) -> None:
     """In the form of `git diff --word-diff`: [-only in the kept copy-], {+only in this document+}."""
     from rich.text import Text
@@ -307,6 +321,8 @@ def why(
             ],
             right=("overlap", "words"),
         )
+    if found.exports:
+        _show_exports(found.exports)
     for q in found.quarantine:
         out.print(f"quarantine: step {q['step']}: {q['reason']}: {q['detail']}", markup=False)
     out.print("\n" + text[:600] + (" …" if len(text) > 600 else ""), markup=False)
