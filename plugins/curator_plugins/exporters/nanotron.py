@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from curator.exporting import Blend, BlendStage, Payload, Vocabulary
 
 TOKENIZER = "tokenizer"
-PREFIXES = " KMGTPEZY"
+PREFIXES = " kMGTPEZY"
 README = """# Tokens for nanotron
 
 `data_stages.yaml` is that part of nanotron's configuration. Start in this folder, since paths are relative to it.
