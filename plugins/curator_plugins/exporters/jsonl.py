@@ -76,7 +76,7 @@ class Jsonl(Exporter):
         with path.open("wb") as raw:
             if self.compression == "gz":
                 # no name and no time in the header: the same documents give the same bytes
-                with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
+                with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as file:
                     yield file  # type: ignore[misc]  # it is one
             elif self.compression == "zst":
                 import zstandard
