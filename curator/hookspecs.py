@@ -61,7 +61,37 @@ def register_classifiers(register: Register) -> None:
 
 @hookspec
 def register_exporters(register: Register) -> None:
-    """Register exporters: `register(MyExporter)`, a subclass of `curator.Exporter`."""
+    """Register exporters: `register(MyExporter)`, a subclass of `curator.Exporter`.
+
+    One for mosaicml-streaming (llm-foundry, Composer), with the entry point `"exporter.mds" = "curator_mds"`:
+
+        import json
+        from pathlib import Path
+
+        from curator import Exporter, hookimpl
+
+        class Mds(Exporter):
+            '''Shards of mosaicml-streaming: a sample a document.'''
+
+            version = 1
+            reads, cut = "tokens", ()  # its writer cuts files by itself
+
+            def write(self, documents, folder, shard):
+                from streaming import MDSWriter
+
+                out = Path(shard.component, shard.split)
+                columns = {"id": "str", "tokens": "ndarray"}
+                with MDSWriter(out=str(folder / out), columns=columns, hashes=["xxh64"], size_limit=1 << 26) as writer:
+                    for frame in documents:
+                        for id, tokens in zip(frame["id"], frame["tokens"]):
+                            writer.write({"id": id, "tokens": tokens.to_numpy()})
+                shards = json.loads((folder / out / "index.json").read_text())["shards"]
+                return [(f"{out}/{s['raw_data']['basename']}", s["samples"]) for s in shards]
+
+        @hookimpl
+        def register_exporters(register):
+            register(Mds)
+    """
 
 
 @hookspec

@@ -19,11 +19,12 @@ the mixture. In this folder:
 
 ```python
 import json
+import os
 
 from datasets import interleave_datasets, load_dataset
 
 blend = json.load(open("blend.json"))
-parts = [load_dataset("./", name, split="train", streaming=True).repeat(None) for name in blend["probabilities"]]
+parts = [load_dataset(os.getcwd(), name, split="train", streaming=True).repeat(None) for name in blend["probabilities"]]
 data = interleave_datasets(parts, list(blend["probabilities"].values()), seed=blend["seed"]).take(blend["documents"])
 ```
 '''
@@ -48,8 +49,13 @@ def write_readme(folder: Path, text: str, blend: Blend) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def write_card(folder: Path, suffix: str, text: str, blend: Blend) -> None:
-    """README.md with a configuration a component, as `datasets` reads it, and blend.json of the documents to draw."""
+def write_card(
+    folder: Path, suffix: str, text: str, blend: Blend, features: list[dict[str, Any]] | None = None
+) -> None:
+    """README.md with a configuration a component, as `datasets` reads it, and blend.json of the documents to draw.
+
+    `features` are the types of the columns, for files that do not say them.
+    """
     import yaml
 
     configs = []
@@ -57,7 +63,10 @@ def write_card(folder: Path, suffix: str, text: str, blend: Blend) -> None:
         splits = [s for s in ("train", "heldout") if any((folder / component).glob(f"{s}-*{suffix}"))]
         files = [{"split": s, "path": f"{component}/{s}-*{suffix}"} for s in splits]
         configs.append({"config_name": component, "data_files": files})
-    head = yaml.safe_dump({"configs": configs}, sort_keys=False, allow_unicode=True)
+    front: dict[str, Any] = {"configs": configs}
+    if features:
+        front["dataset_info"] = [{"config_name": c["config_name"], "features": features} for c in configs]
+    head = yaml.dump(front, Dumper=_plain_dumper(), sort_keys=False, allow_unicode=True)
     write_readme(folder, f"---\n{head}---\n\n{text}{INTERLEAVE}", blend)
     drawn = {c.name: c.epochs * c.documents for c in blend.components if c.name in trained(blend)}
     whole = sum(drawn.values())
@@ -68,6 +77,17 @@ def write_card(folder: Path, suffix: str, text: str, blend: Blend) -> None:
         "probabilities": {name: documents / whole for name, documents in drawn.items()},
     }
     write_json(folder / "blend.json", values)
+
+
+def _plain_dumper() -> Any:
+    """YAML without &anchors, which a card's reader takes but people do not."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return Dumper
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

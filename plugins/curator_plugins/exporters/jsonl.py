@@ -17,9 +17,16 @@ if TYPE_CHECKING:
     from curator.exporting import Blend, Shard
 
 METADATA = ("url", "title", "published", "license", "domain", "language")
+FEATURES: list[dict[str, Any]] = [
+    *({"name": name, "dtype": "string"} for name in ("id", "text", "source")),
+    {
+        "name": "metadata",
+        "struct": [{"name": n, "dtype": "timestamp[us]" if n == "published" else "string"} for n in METADATA],
+    },
+]
 CARD = """# Texts in JSON lines
 
-A configuration a component, with its splits: `load_dataset("./", "<component>", split="train")`.
+A configuration a component, with its splits: `load_dataset("path/of/this/folder", "<component>", split="train")`.
 Each document is there once; `heldout` is never trained on.
 """
 
@@ -33,8 +40,8 @@ class Jsonl(Exporter):
 
     Dolma and DCLM take `id`, `text` and `source` and carry `metadata` along; datatrove's JsonlReader does so with all
     but `id` and `text`; torchtitan, levanter, Megatron's preprocess_data and `load_dataset` read `text`. Of `metadata`
-    every line has every field, null where it is not known: readers infer a schema from the first lines. `load_dataset`
-    needs the zstandard package for .zst.
+    every line has every field, null where it is not known, and the card has the types: `load_dataset` would take them
+    from the first file, and fail where a field is null in that one. It needs the zstandard package for .zst.
     """
 
     version = 2
@@ -62,14 +69,14 @@ class Jsonl(Exporter):
         return [(path.as_posix(), count)]
 
     def finish(self, folder: Path, blend: Blend) -> None:
-        write_card(folder, self.suffix, CARD, blend)
+        write_card(folder, self.suffix, CARD, blend, FEATURES)
 
     @contextmanager
     def _open(self, path: Path) -> Iterator[IO[bytes]]:
         with path.open("wb") as raw:
             if self.compression == "gz":
                 # no name and no time in the header: the same documents give the same bytes
-                with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
+                with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0) as file:
                     yield file  # type: ignore[misc]  # it is one
             elif self.compression == "zst":
                 import zstandard

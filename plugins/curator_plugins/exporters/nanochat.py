@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from curator import Exporter, hookimpl
 from curator.exporting import BLENDED
-from curator_plugins.exporters.blends import write_readme
 from curator_plugins.exporters.tables import ROW_GROUP, open_writer, write_table
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ A folder of each component. Point nanochat at one: `nanochat.dataset.DATA_DIR`, 
 It takes every `*.parquet` in the order of names, and the last of them for validation. Each rank reads every
 world-size-th row group of a file, which has {row_group:,} documents ({held:,} for validation): where a file has fewer row groups
 than there are ranks, some get nothing of it.
+
+It trains on one folder and knows no mixture: `curator export --blended` writes the mixture as one, `blended`.
 """
 NOTHING_HELD_OUT = "\n`{component}` has no documents held out: its last shard, {last}, is of the training text, and is what nanochat validates on{alone}. Export with `holdout:` in the mixture.\n"
 ALONE = " while it finds nothing to train on"
@@ -67,7 +68,7 @@ class Nanochat(Exporter):
                 note = NOTHING_HELD_OUT.format(component=component.name, last=files[-1], alone=alone)
                 log.warning("nanochat: %s", note.strip())
                 text += note
-        write_readme(folder, text, blend)
+        (folder / "README.md").write_text(text, encoding="utf-8")
 
     @property
     def _held_rows(self) -> int:

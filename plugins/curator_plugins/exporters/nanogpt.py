@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from curator import Exporter, hookimpl
 from curator.errors import UsageError
 from curator.exporting import BLENDED
-from curator_plugins.exporters.blends import trained, write_readme
+from curator_plugins.exporters.blends import trained
 
 if TYPE_CHECKING:
     from curator.exporting import Blend, Payload
@@ -20,6 +20,8 @@ README = """# Tokens for nanoGPT
 A folder of each component: link one as `data/<name>` and train with `--dataset=<name>`. train.py takes the vocabulary of
 {size:,} tokens from meta.pkl. sample.py finds no letters there: encode and decode with the export's tokenizer.
 Every document ends with `{end_token}`, id {end_id}.
+
+It trains on one folder and knows no mixture: `curator export --blended` writes the mixture as one, `blended`.
 """
 NOTHING_HELD_OUT = "\n`{component}` has no documents held out, and train.py wants a val.bin: export with `holdout:` in the mixture.\n"
 
@@ -60,7 +62,7 @@ class Nanogpt(Exporter):
             (folder / name / "meta.pkl").write_bytes(meta)
             if not (folder / name / "val.bin").exists():
                 text += NOTHING_HELD_OUT.format(component=name)
-        write_readme(folder, text, blend)
+        (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 @hookimpl

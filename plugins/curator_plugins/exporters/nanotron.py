@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from curator.exporting import Blend, BlendStage, Payload, Vocabulary
 
 TOKENIZER = "tokenizer"
-PREFIXES = " KMGTPEZY"
+PREFIXES = " kMGTPEZY"
 README = """# Tokens for nanotron
 
 `data_stages.yaml` is that part of nanotron's configuration. Start in this folder, since paths are relative to it.
@@ -89,13 +89,12 @@ class Nanotron(Exporter):
 
 
 def metric(tokens: int) -> str:
-    """1.23 MT, as humanize.metric(tokens, unit="T") says it, in three significant digits."""
-    if not tokens:
-        return "0.00 T"
-    exponent = len(f"{tokens}") - 1
-    power = exponent // 3
-    digits = 2 - exponent % 3
-    return f"{tokens / 1000**power:.{digits}f} {PREFIXES[power].strip()}T"
+    """1.23 MT, as humanize.metric(tokens, unit="T") says it: three significant digits."""
+    exponent = len(str(tokens)) - 1
+    if round(tokens / 1000 ** (exponent // 3), 2 - exponent % 3) >= 10 ** (exponent % 3 + 1):
+        exponent += 1  # 999,999 is 1.00 M
+    scaled = tokens / 1000 ** (exponent // 3)
+    return f"{scaled:.{2 - exponent % 3}f} {PREFIXES[exponent // 3].strip()}T"
 
 
 def _write_tokenizer(folder: Path, vocabulary: Vocabulary) -> None:

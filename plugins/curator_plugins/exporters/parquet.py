@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CARD = """# Texts in Parquet
 
-A configuration a component, with its splits: `load_dataset("./", "<component>", split="train")`.
+A configuration a component, with its splits: `load_dataset("path/of/this/folder", "<component>", split="train")`.
 Each document is there once; `heldout` is never trained on.
 """
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CARD = """# Tokens in Parquet
 
-A configuration a component, with its splits: `load_dataset("./", "<component>", split="train")`.
+A configuration a component, with its splits: `load_dataset("path/of/this/folder", "<component>", split="train")`.
 `input_ids` are a document's tokens, the last of them the one that ends it.
 """
 
