@@ -46,7 +46,7 @@ def _place(value: Any) -> Any:
             raise ValueError(f"{value} is not in the run; a stage begins at 0% or later, and before 100%")
         return value
     number = float(_number(value))
-    if not 0 <= number:
+    if not number >= 0:  # nan too
         raise ValueError(f"{value} is before the run begins; give 90% or a number of tokens, as 9B")
     if 0 < number < 1:
         raise ValueError(f"{value} is less than one token; write {100 * number:g}% for a share of the budget")

@@ -112,7 +112,7 @@ def _plan(manifest: dict[str, Any], available: list[tuple[int, int]]) -> tuple[P
 def _wanted(manifest: dict[str, Any], available: list[tuple[int, int]]) -> list[list[float]]:
     """The rows that each stage asks for of each component: its tokens over the mean of a row of that component."""
     whole = [{"start": 0.0, "shares": {c["name"]: c["share"] for c in manifest["components"]}}]
-    stages = manifest.get("stages") or whole
+    stages = manifest["stages"] if len(manifest.get("stages", ())) > 1 else whole
     ends = [s["start"] for s in stages[1:]] + [1.0]
     asked = []
     for stage, end in zip(stages, ends, strict=True):

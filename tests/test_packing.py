@@ -82,12 +82,12 @@ def test_concatenated_rows_are_the_payload_cut(lengths: list[int], seq_len: int)
 
 @pytest.mark.parametrize("seq_len", [256, 1024])
 def test_what_the_modes_cost(seq_len: int) -> None:
-    """Best-fit cuts no document that fits, for at most 0.1 % more rows at 1,024 tokens; concatenating cuts every fifth."""
+    """Best-fit cuts no document that fits, for at most 0.1 % more rows at 1,024 tokens; concatenating cuts a fifth or more of them."""
     lengths = realistic(10_000)
     ends = np.cumsum(lengths)
     fit, cut = (pack(ends, seq_len, mode=mode) for mode in ("best_fit", "concat"))
     fits = int((lengths <= seq_len).sum())
-    for packed, least, most in ((fit, 0, 0), (cut, 0.15 * fits, 0.5 * fits)):
+    for packed, least, most in ((fit, 0, 0), (cut, 0.2 * fits, 0.6 * fits)):
         started = np.searchsorted(ends, packed.pieces[:, 0], side="right")
         pieces = np.bincount(started, minlength=len(ends))
         assert least <= (pieces[lengths <= seq_len] > 1).sum() <= most
