@@ -210,7 +210,7 @@ def _counted(
     exact = {n: f.filter(~pl.col("held_out"))["n_tokens"].null_count() == 0 for n, f in frames.items()}
     missing = sum(f["n_tokens"].null_count() for f in frames.values())
     if all(exact.values()) or counted.height >= SAMPLED:
-        ratio = max(1, counted["n_chars"].sum()) / max(1, counted["n_tokens"].sum())
+        ratio = max(1, int(counted["n_chars"].sum())) / max(1, int(counted["n_tokens"].sum()))
         described = f"counted with {path.name}"
         if not all(exact.values()):
             described += f", and estimated from the counts for {missing:,} documents"
@@ -245,7 +245,7 @@ def _ordered(frame: pl.DataFrame, seed: int, cut: float) -> pl.DataFrame:
     if cut == 1:
         return frame
     training = frame.filter(~pl.col("held_out"))
-    return pl.concat([_first(training, cut * training["tokens"].sum()), frame.filter("held_out")])
+    return pl.concat([_first(training, cut * float(training["tokens"].sum())), frame.filter("held_out")])
 
 
 def _first(frame: pl.DataFrame, tokens: float) -> pl.DataFrame:

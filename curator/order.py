@@ -42,7 +42,7 @@ def write_rows(manifest: dict[str, Any], payloads: Path, folder: Path, seq_len: 
                 files[path.name] = {"bytes": path.stat().st_size, "xxh3_128": file_hash(path)}
     made = [packed.get(f"train.{c['name']}") for c in manifest["components"]]
     available = [(len(p), int(p.tokens().sum())) if p else (0, 0) for p in made]
-    plan, limited_by = _plan(manifest, available)
+    plan, limited_by = plan_rows(manifest, available)
     whole = {"plan": plan.to_json(), "tokens": tokens["files"], "rows": files}
     if packing != PACKING:  # rows read as one document are trained on otherwise
         whole["packing"] = packing
@@ -66,7 +66,7 @@ def write_rows(manifest: dict[str, Any], payloads: Path, folder: Path, seq_len: 
     )  # fmt: skip
 
 
-def _plan(manifest: dict[str, Any], available: list[tuple[int, int]]) -> tuple[Plan, str | None]:
+def plan_rows(manifest: dict[str, Any], available: list[tuple[int, int]]) -> tuple[Plan, str | None]:
     """The plan for the budget, and the component whose cap made it smaller, if one did.
 
     Shares are of tokens, so a component whose rows are less full gets more rows. Where the mixture names no tokenizer
