@@ -91,7 +91,7 @@ def draw(sizes: F64, most: F64, runs: int, seed: int, names: list[str]) -> F64:
 
 
 def _one(prior: F64, most: F64, seed: int, run: int, names: list[str]) -> F64:
-    step = 500
+    step = 16
     for first in range(0, ATTEMPTS, step):
         tries = _dirichlet(prior, seed, run, np.arange(first, first + step))
         fits = np.flatnonzero((tries <= most).all(axis=1))

@@ -54,10 +54,10 @@ def test_a_stage_has_what_others_left() -> None:
 
 def test_absolute_tokens_have_no_place_in_stages_with_weights() -> None:
     """And components with nothing left are an error, whatever on_short says."""
-    with pytest.raises(MixtureError, match="'b' asks for tokens: or epochs:.* every stage has weights"):
+    with pytest.raises(MixtureError, match=r"'b' asks for tokens: or epochs:.* every stage has weights"):
         staged([demand("a", 10, weight=1), demand("b", 10, epochs=1)], 10, [Stage(0.0, {"a": 1})])
     spent = [demand("a", 10, weight=1), demand("b", 90, weight=0)]
-    with pytest.raises(MixtureError, match="stage 2, from 50 % .* nothing is left"):
+    with pytest.raises(MixtureError, match=r"stage 2, from 50 % .* nothing is left"):
         staged(spent, 80, [Stage(0.0), Stage(0.5, {"a": 1})], "renormalise")
 
 
@@ -79,7 +79,8 @@ def test_no_stage_breaks_a_cap(
     try:
         shares, found = staged(demands, budget, stages, on_short)
     except MixtureError as error:
-        assert "nothing is left" in str(error)
+        if "nothing is left" not in str(error):
+            raise
         return
     for share in shares:
         assert share.target <= share.available * share.max_epochs * 1.0001

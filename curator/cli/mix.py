@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def print_plan(planned: Plan) -> None:
     out.print(f"mixture {model.mixture}, fingerprint {planned.fingerprint}", soft_wrap=True)
 
 
-def _table(rows: list[tuple[str, ...]]) -> None:
+def _table(rows: Sequence[Sequence[str]]) -> None:
     """Twelve columns in 110 characters: less room between them than in other tables."""
     from rich import box
     from rich.table import Table
