@@ -27,35 +27,42 @@ from curator.registry import suggest
 _UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
+def _parsed(text: str, written: Any, instead: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{written!r} is no number; write {instead}") from None
+
+
 def _number(value: Any) -> Any:
     """10B, 1.5M, 200k."""
     if isinstance(value, str) and value and value[-1].upper() in _UNITS:
-        return float(value[:-1]) * _UNITS[value[-1].upper()]
+        return _parsed(value[:-1], value, "10B, 1.5M or 200k") * _UNITS[value[-1].upper()]
     return value
 
 
 def _fraction(value: Any) -> Any:
     """0.5%."""
-    return float(value[:-1]) / 100 if isinstance(value, str) and value.endswith("%") else value
+    return _parsed(value[:-1], value, "0.5%") / 100 if isinstance(value, str) and value.endswith("%") else value
 
 
 def _place(value: Any) -> Any:
     """90% as it stands, 9B as a number of tokens."""
     if isinstance(value, str) and value.endswith("%"):
-        if not 0 <= float(value[:-1]) < 100:
+        if not 0 <= _fraction(value) < 1:
             raise ValueError(f"{value} is not in the run; a stage begins at 0% or later, and before 100%")
         return value
-    number = float(_number(value))
+    number = _parsed(str(_number(value)), value, "90%, or tokens as 9B")
     if not number >= 0:  # nan too
-        raise ValueError(f"{value} is before the run begins; give 90% or a number of tokens, as 9B")
+        raise ValueError(f"{value} is before the run begins; write 90%, or tokens as 9B")
     if 0 < number < 1:
         raise ValueError(f"{value} is less than one token; write {100 * number:g}% for a share of the budget")
     return number
 
 
-Number = Annotated[float, BeforeValidator(_number), Field(gt=0)]
-Epochs = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
+Number = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
+Epochs = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):

@@ -58,6 +58,11 @@ def test_a_short_component() -> None:
         targets(short, 200)
     assert targets(short, 200, on_short="renormalise") == {"a": 40, "b": 160}
     assert targets(short, 200, on_short="shrink") == {"a": 40, "b": 40}
+    absolute = [demand("a", 10, tokens=60), demand("b", 1000, weight=1)]
+    with pytest.raises(MixtureError, match=r"'a' would need 60 tokens and has 10.* max_epochs to 6.0"):
+        targets(absolute, 200)
+    assert targets(absolute, 200, on_short="renormalise") == {"a": 40, "b": 160}
+    assert targets(absolute, 200, on_short="shrink") == {"a": 40, "b": 140}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from curator.errors import UsageError
 from curator.export import export
 from curator.mixture import load, plan
 from curator.preview import Preview, note
+from curator.rows import TokenRows
 from curator.sweep import draw, write_sweep
 from curator.tokens import build_tokens, load_tokenizer, train_tokenizer
 from curator_catalog.mixtures import Share
@@ -143,6 +144,24 @@ def test_packing_goes_into_manifest_and_plan(workshop: Workshop, corpus: Corpus,
         assert (full[:-1] == 64).all() == (name == "cut")
     assert described["fit"]["files"] == described["whole"]["files"]
     assert len({d["fingerprint"] for d in described.values()}) == 3
+
+
+def test_stages_of_an_export(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
+    """From the mixture to the rows that are read: the second stage has its component alone, which goes on where it was."""
+    stages = [{"from": 0}, {"from": "60%", "weights": {"med": 1}}]
+    made = planned(workshop, corpus, tokens=30_000, seq_len=8, stages=stages, tokenizer="tok.json", max_epochs=8)
+    out = workshop.folder / "export"
+    export(corpus, made, "parquet", out)
+    rows = TokenRows(build_tokens(out, out / "tokenizer.json"))
+    assert [s.start for s in rows.plan.stages] == [0, 2048]
+    assert len(rows) == pytest.approx(30_000 / 8, rel=0.02)
+    component, epoch, row = rows.places(np.arange(len(rows)))
+    assert np.bincount(component[:2048]).tolist() == pytest.approx([1536, 512], abs=1)
+    assert set(component[2048:].tolist()) == {1}
+    seen = np.bincount(row[component == 1])
+    assert seen.max() - seen.min() <= 1
+    assert epoch[component == 1].max() == seen.max() - 1
+    assert (rows.read(np.arange(2040, 2056)).document[:, 0] == 0).all()
 
 
 def test_repeats_are_worth_less_and_less() -> None:

@@ -106,24 +106,25 @@ def allocate(
     `explicit` by the weights, `natural` by size, `temperature` by size ** temperature, `unimax` as evenly as
     the caps allow (Chung et al. 2023: water-filling from the smallest size x cap). Where caps leave the
     budget short, `error` raises MixtureError naming component and figures, `renormalise` gives the rest to
-    the others, `shrink` keeps the shares and takes fewer tokens.
+    the others, `shrink` keeps the shares and takes fewer tokens (of an absolute demand, what there is).
     """
     for demand in demands:
         if not demand.documents:
             raise MixtureError(
                 f"component {demand.name!r} has no documents: its query gives none; mend it or take it out"
             )
-    fixed = {d.name: d.tokens if d.tokens is not None else (d.epochs or 0.0) * d.available
+    asked = {d.name: d.tokens if d.tokens is not None else (d.epochs or 0.0) * d.available
              for d in demands if d.weight is None and (d.tokens is not None or d.epochs is not None)}  # fmt: skip
-    for demand in demands:
-        if demand.name in fixed and fixed[demand.name] > demand.room * 1.000001:
-            raise _short(demand, fixed[demand.name])
-    weighted = [d for d in demands if d.name not in fixed]
-    left = budget - sum(fixed.values())
-    if left < 0:
+    if sum(asked.values()) > budget * 1.000001:
         raise MixtureError(
-            f"tokens and epochs of the components ask for {sum(fixed.values()):,.0f} tokens, the budget is {budget:,.0f}"
+            f"tokens and epochs of the components ask for {sum(asked.values()):,.0f} tokens, the budget is {budget:,.0f}"
         )
+    for demand in demands:
+        if on_short == "error" and asked.get(demand.name, 0.0) > demand.room * 1.000001:
+            raise _short(demand, asked[demand.name])
+    fixed = {d.name: min(asked[d.name], d.room) for d in demands if d.name in asked}
+    weighted = [d for d in demands if d.name not in fixed]
+    left = max(0.0, budget - sum((asked if on_short == "shrink" else fixed).values()))
     targets = dict(fixed)
     if weighted and weighting == "unimax":
         targets |= _unimax(weighted, left)
