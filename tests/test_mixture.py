@@ -69,6 +69,7 @@ def test_a_short_component() -> None:
     ("demands", "budget", "message"),
     [
         ([demand("a", 0, weight=1)], 10, "component 'a' has no documents"),
+        ([Demand("a", 3, 0.0, 4.0, weight=1)], 10, "the 3 documents of component 'a' have no text"),
         ([demand("a", 10, weight=0), demand("b", 10, weight=0)], 10, "the weights of all components are 0"),
         ([demand("a", 10, epochs=1)], 1000, "the components give at most 40"),
         ([demand("a", 100, tokens=50)], 10, "ask for 50 tokens, the budget is 10"),

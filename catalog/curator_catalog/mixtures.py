@@ -113,6 +113,10 @@ def allocate(
             raise MixtureError(
                 f"component {demand.name!r} has no documents: its query gives none; mend it or take it out"
             )
+        if not demand.available:
+            raise MixtureError(
+                f"the {demand.documents:,} documents of component {demand.name!r} have no text; mend its query or take it out"
+            )
     asked = {d.name: d.tokens if d.tokens is not None else (d.epochs or 0.0) * d.available
              for d in demands if d.weight is None and (d.tokens is not None or d.epochs is not None)}  # fmt: skip
     if sum(asked.values()) > budget * 1.000001:
@@ -132,7 +136,10 @@ def allocate(
         targets |= _by_weight(weighted, left, weighting, temperature, on_short)
     total = sum(targets.values())
     if not total:
-        raise MixtureError("nothing is left of the components within their max_epochs; raise one of them")
+        spent = ", ".join(repr(d.name) for d in demands if not d.room and d.weight != 0)
+        raise MixtureError(
+            f"nothing is left of {spent} within max_epochs; raise it, or lower tokens: or what other stages take of it"
+        )
     if total < budget * 0.999999 and on_short == "error":
         room = sum(d.room for d in demands)
         raise MixtureError(
