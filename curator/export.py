@@ -115,7 +115,7 @@ def record(corpus: Corpus, planned: Plan) -> None:
         con.execute("DELETE FROM mixtures WHERE mixture = ? AND fingerprint = ?", row)
         con.execute(
             "INSERT INTO mixtures VALUES (?, ?, ?, ?, current_timestamp::TIMESTAMP)",
-            [*row, planned.mixture.model.model_dump_json(), json.dumps(planned.to_dict())],
+            [*row, json.dumps(planned.mixture.definition), json.dumps(planned.to_dict())],
         )
 
 
@@ -210,7 +210,9 @@ def _manifest(
             }
             for s in planned.shares
         ],
-        "definition": json.loads(model.model_dump_json()),
+        "packing": model.packing.model_dump(),
+        "stages": [{"start": s.start, "shares": s.shares} for s in planned.stages],
+        "definition": planned.mixture.definition,
         "decision_set": decided[0][0] if decided else None,
         "recipe": json.loads(decided[0][1]) if decided else None,
         "versions": versions(),

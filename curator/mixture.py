@@ -1,189 +1,99 @@
-"""Mixture file -> plan: which documents, how many tokens of each component, how many epochs.
-
-    mixture: demo
-    tokens: 2M
-    components:
-      medical: {where: "declared_domain = 'medicine'", weight: 0.5}
-      law: {sql: "SELECT doc_id FROM documents WHERE kept AND source = 'acts'", weight: 0.5}
+"""A mixture over a corpus -> which documents, how many tokens of each component, how many epochs, in which stage.
 
 A document is chosen, ordered and held out by keyed hashes of its doc_key alone, so a mixture does not depend
-on shards, and a larger budget takes the same documents and more. Near copies fall on one side of a holdout:
-its hash is of the smallest doc_key in the document's cluster.
+on shards, and a larger budget takes the same documents and more (curator.holdout says what is held out).
+A document's tokens are counted where the corpus has counts of the mixture's tokenizer, and estimated elsewhere: its
+characters over the characters a token of the counted documents of the mixture, or of a sample.
+A proxy run (`proxy:`) sees of each component the share of its tokens that its budget is of the run to simulate, by the
+same order, so that its epochs are those of the large run (levanter's simulated budget); tokens: of a component are
+taken as they stand.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 import xxhash
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from curator import yamlfile
 from curator.corpus import Corpus
-from curator.errors import CuratorError, RecipeError, UsageError
+from curator.errors import CuratorError, UsageError
+from curator.holdout import held_out_before, hold_out, low64
+from curator.mixture_file import ComponentModel, Mixture, MixtureModel, load, share_of
 from curator.plan import splitmix64
-from curator.registry import suggest
+from curator.token_counts import exact_counts
+from curator.tokenizer import describe, load_tokenizer
 from curator_catalog import CatalogError
-from curator_catalog.mixtures import Demand, Share, allocate
+from curator_catalog.mixtures import Demand, Share, Stage, StageShares, allocate_stages
+
+__all__ = ["Mixture", "Plan", "load", "of_query", "plan"]
 
 #: characters a token, until a tokenizer is named: GPT-2's on English prose
 CHARS_PER_TOKEN = 4.3
 SAMPLED = 200
-_HOLDOUT_KEY = 0x686F6C646F757431  # "holdout1": never changed, so what is held out stays so
-
-
-def _number(value: Any) -> Any:
-    """10B, 1.5M, 200k."""
-    if isinstance(value, str) and value and value[-1].upper() in "KMBT":
-        return float(value[:-1]) * {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}[value[-1].upper()]
-    return value
-
-
-def _fraction(value: Any) -> Any:
-    """0.5%."""
-    return float(value[:-1]) / 100 if isinstance(value, str) and value.endswith("%") else value
-
-
-Number = Annotated[float, BeforeValidator(_number), Field(gt=0)]
-
-
-class ComponentModel(BaseModel):
-    """One component: documents by `sql` (giving doc_id) or `where` (over kept documents)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    sql: str | None = None
-    where: str | None = None
-    weight: Annotated[float, Field(ge=0)] | None = None
-    tokens: Number | None = None
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    max_epochs: Annotated[float, Field(gt=0)] | None = None
-
-
-class HoldoutModel(BaseModel):
-    """What is never trained on: a share of every component's documents."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    per_component: Annotated[float, BeforeValidator(_fraction), Field(ge=0, lt=1)] = 0.0
-
-
-class MixtureModel(BaseModel):
-    """The mixture file."""
-
-    model_config = ConfigDict(extra="forbid", title="curator mixture")
-
-    mixture: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
-    tokens: Number | None = None
-    seq_len: Annotated[int, Field(ge=8)] = 1024
-    tokenizer: str | None = None
-    seed: int = 17
-    weighting: Literal["explicit", "natural", "temperature", "unimax"] = "explicit"
-    temperature: float = 0.5
-    max_epochs: Annotated[float, Field(gt=0)] = 4.0
-    on_short: Literal["error", "renormalise", "shrink"] = "error"
-    components: Annotated[dict[str, ComponentModel], Field(min_length=1)]
-    holdout: HoldoutModel = HoldoutModel()
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """A checked mixture file."""
+class Counts:
+    """How tokens are counted: `exact` by component, characters a token of the others, and what that is, in words."""
 
-    model: MixtureModel
-    file: str | None
+    exact: dict[str, bool]
+    chars_per_token: float
+    described: str
 
     @property
-    def tokenizer(self) -> Path | None:
-        """The tokenizer file, resolved against the mixture's folder."""
-        if self.model.tokenizer is None:
-            return None
-        return (Path(self.file).parent if self.file else Path()) / self.model.tokenizer
-
-    def with_tokenizer(self, path: Path) -> Mixture:
-        """The mixture, with another tokenizer."""
-        return replace(self, model=self.model.model_copy(update={"tokenizer": str(path.absolute())}))
+    def all_exact(self) -> bool:
+        return all(self.exact.values())
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a mixture takes from a corpus now. `documents` are in training order within each component."""
+    """What a mixture takes from a corpus now. `documents` are in training order within each component.
+
+    `held_out`, `taken` (by an earlier component, with overlap: first_wins) and `unseen` (within the component, but not
+    needed) count documents by component.
+    """
 
     mixture: Mixture
     shares: list[Share]
+    stages: list[StageShares]
     documents: pl.DataFrame
     held_out: dict[str, int]
+    taken: dict[str, int]
+    unseen: dict[str, int]
     budget: float
-    chars_per_token: float
-    tokenizer: str
+    counts: Counts
     fingerprint: str
+
+    @property
+    def tokens(self) -> float:
+        """The tokens that the run takes; fewer than the budget where on_short allows it."""
+        return sum(s.target for s in self.shares)
 
     def to_dict(self) -> dict[str, Any]:
         """For --json and the catalog."""
+        natural = sum(s.available for s in self.shares)
         return {
             "mixture": self.mixture.model.mixture,
             "fingerprint": self.fingerprint,
             "tokens": round(self.budget),
-            "tokens_planned": round(sum(s.target for s in self.shares)),
-            "tokenizer": self.tokenizer,
+            "tokens_planned": round(self.tokens),
+            "tokenizer": self.counts.described,
+            "exact": self.counts.all_exact,
             "components": [
-                asdict(s) | {"epochs": s.epochs, "held_out": self.held_out[s.name]} for s in self.shares
+                asdict(s) | {
+                    "natural": s.available / natural, "epochs": s.epochs, "unique": s.unique, "effective": s.effective,
+                    "held_out": self.held_out[s.name], "taken": self.taken[s.name], "unseen": self.unseen[s.name],
+                    "exact": self.counts.exact[s.name],
+                }
+                for s in self.shares
             ],
-        }
-
-
-def load(path: str | Path, *, without_tokenizer: bool = False) -> Mixture:
-    """Read and check a mixture file, and its tokenizer unless that is yet to be made.
-
-    Raises RecipeError with file, line and key.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise UsageError(f"there is no mixture {str(path)!r}")
-    data, lines = yamlfile.load(file.read_text(encoding="utf-8"), str(path))
-    try:
-        model = MixtureModel.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = tuple(first["loc"])
-        hint = ""
-        if first["type"] == "extra_forbidden":
-            known = ComponentModel if where[0] == "components" else MixtureModel
-            hint = suggest(str(where[-1]), known.model_fields)
-        key = ".".join(str(p) for p in where)
-        line = yamlfile.line_of(lines, tuple(str(p) for p in where))
-        raise RecipeError(first["msg"].lower() + hint, file=str(path), line=line, key=key) from None
-    if without_tokenizer:
-        model = model.model_copy(update={"tokenizer": None})
-    mixture = Mixture(model, str(file.resolve()))
-    for name, component in model.components.items():
-        place = ("components", name)
-        amounts = [k for k in ("weight", "tokens", "epochs") if getattr(component, k) is not None]
-        needed = model.weighting == "explicit"
-        problem = None
-        if (component.sql is None) == (component.where is None):
-            problem = "give one of sql: and where:"
-        elif len(amounts) > 1 or (needed and not amounts):
-            problem = f"give one of weight:, tokens: and epochs:{', not ' + ' and '.join(amounts) if amounts else ''}"
-        elif amounts == ["weight"] and not needed:
-            problem = f"weight: has no effect with weighting: {model.weighting}"
-        if problem:
-            raise RecipeError(
-                problem, file=str(path), line=yamlfile.line_of(lines, place), key=f"components.{name}"
-            )
-    if model.tokens is None and any(c.epochs is None and c.tokens is None for c in model.components.values()):
-        raise RecipeError("give the budget, as tokens: 10M", file=str(path), line=1, key="tokens")
-    if mixture.tokenizer is not None and not mixture.tokenizer.exists():
-        raise RecipeError(
-            f"there is no tokenizer {str(mixture.tokenizer)!r}", file=str(path),
-            line=yamlfile.line_of(lines, ("tokenizer",)), key="tokenizer",
-        )  # fmt: skip
-    return mixture
+            "stages": [{"start": s.start, "shares": s.shares} for s in self.stages],
+        }  # fmt: skip
 
 
 def of_query(sql: str, *, name: str = "selection") -> Mixture:
@@ -195,43 +105,59 @@ def of_query(sql: str, *, name: str = "selection") -> Mixture:
 def plan(corpus: Corpus, mixture: Mixture) -> Plan:
     """Ask the catalog for the components and divide the budget. Raises UsageError for what cannot be had."""
     model = mixture.model
-    frames = {name: _documents(corpus, name, c) for name, c in model.components.items()}
-    _refuse_overlap(corpus, frames)
-    count, tokenizer = _measured_ratio(corpus, mixture, frames)
-    held: dict[str, int] = {}
-    demands, candidates = [], {}
-    once = _held_out_before(corpus)
-    for name, frame in frames.items():
-        component = model.components[name]
-        out = _held_out(frame, model.holdout.per_component, once)
-        held[name] = int(out.sum())
-        candidates[name] = frame.with_columns(
-            held_out=out, component=pl.lit(name), tokens=pl.col("n_chars") / count
-        )
-        training = candidates[name].filter(~pl.col("held_out"))
-        demands.append(
-            Demand(
-                name, training.height, float(training["tokens"].sum()), component.max_epochs or model.max_epochs,
-                weight=component.weight, tokens=component.tokens, epochs=component.epochs,
+    frames = {
+        name: _documents(corpus, f"component {name!r}", c.sql or _kept(c)) for name, c in model.components.items()
+    }
+    found = {name: frame.height for name, frame in frames.items()}
+    frames, taken = _disjoint(frames, model.overlap)
+    named = set(_documents(corpus, "holdout: sql", model.holdout.sql)["doc_id"]) if model.holdout.sql else set()
+    frames = hold_out(frames, model.holdout.per_component, named, held_out_before(corpus))
+    frames, counts = _counted(corpus, mixture, frames)
+    cut = model.budget / model.proxy.simulate_target_tokens if model.proxy and model.budget else 1.0
+    frames = {name: _ordered(frame, model.seed, cut) for name, frame in frames.items()}
+    training = {name: frame.filter(~pl.col("held_out")) for name, frame in frames.items()}
+    for name, frame in training.items():
+        if found[name] and not frame.height:
+            raise UsageError(
+                f"mixture {model.mixture!r}: component {name!r} has no documents to train on: of {found[name]:,}, "
+                f"{taken[name]:,} belong to earlier components and {frames[name].height:,} are held out"
             )
-        )  # fmt: skip
-    budget = model.tokens or sum(d.tokens or (d.epochs or 0.0) * d.available for d in demands)
-    try:
-        shares = allocate(
-            demands, budget, weighting=model.weighting, temperature=model.temperature, on_short=model.on_short
+    demands = [
+        Demand(
+            name, frame.height, float(frame["tokens"].sum()), component.max_epochs or model.max_epochs,
+            weight=component.weight, tokens=component.tokens, epochs=component.epochs,
         )
+        for (name, frame), component in zip(training.items(), model.components.values(), strict=True)
+    ]  # fmt: skip
+    budget = model.budget or sum(d.tokens or (d.epochs or 0.0) * d.available for d in demands)
+    stages = [Stage(share_of(s.start, budget), s.weights) for s in model.stages or ()] or [Stage(0.0)]
+    try:
+        shares, staged = allocate_stages(
+            demands, budget, stages,
+            weighting=model.weighting, temperature=model.temperature, on_short=model.on_short,
+        )  # fmt: skip
     except CatalogError as error:
         raise UsageError(f"mixture {model.mixture!r}: {error}") from None
-    chosen = pl.concat([_chosen(candidates[s.name], s, model.seed) for s in shares])
-    fingerprint = xxhash.xxh3_64()
-    fingerprint.update(json.dumps(model.model_dump(), sort_keys=True).encode())
-    fingerprint.update("".join(chosen["doc_key"]).encode())
-    fingerprint.update(chosen["held_out"].cast(pl.UInt8).to_numpy().tobytes())
-    return Plan(mixture, shares, chosen, held, budget, count, tokenizer, fingerprint.hexdigest())
+    chosen = {s.name: _chosen(training[s.name], s) for s in shares}
+    held = {name: frame.filter("held_out") for name, frame in frames.items()}
+    documents = pl.concat(
+        pl.concat([chosen[name], held[name]]).with_columns(component=pl.lit(name)) for name in chosen
+    )
+    return Plan(
+        mixture, shares, staged, documents,
+        held_out={name: frame.height for name, frame in held.items()},
+        taken=taken,
+        unseen={name: training[name].height - frame.height for name, frame in chosen.items()},
+        budget=budget, counts=counts, fingerprint=_fingerprint(mixture, shares, documents),
+    )  # fmt: skip
 
 
-def _documents(corpus: Corpus, name: str, component: ComponentModel) -> pl.DataFrame:
-    inner = component.sql or f"SELECT doc_id FROM documents WHERE kept AND ({component.where}\n)"
+def _kept(component: ComponentModel) -> str:
+    return f"SELECT doc_id FROM documents WHERE kept AND ({component.where}\n)"
+
+
+def _documents(corpus: Corpus, what: str, inner: str) -> pl.DataFrame:
+    """The documents that a query gives, in the order of their doc_keys."""
     from curator_catalog.catalog import check_statement
 
     try:
@@ -244,66 +170,99 @@ def _documents(corpus: Corpus, name: str, component: ComponentModel) -> pl.DataF
             "WHERE decision_set = (SELECT value FROM store.settings WHERE name = 'decision_set') GROUP BY doc_id) USING (doc_id)"
         ).pl()
     except (CatalogError, CuratorError) as error:
-        raise UsageError(f"component {name!r}: {error}") from None
+        raise UsageError(f"{what}: {error}") from None
     return frame.sort("doc_key")
 
 
-def _refuse_overlap(corpus: Corpus, frames: dict[str, pl.DataFrame]) -> None:
-    seen: dict[str, pl.DataFrame] = {}
+def _disjoint(
+    frames: dict[str, pl.DataFrame], overlap: str
+) -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
+    """The components without what earlier ones have, and how many documents that took from each."""
+    apart: dict[str, pl.DataFrame] = {}
+    taken: dict[str, int] = {}
     for name, frame in frames.items():
-        for other, earlier in seen.items():
-            both = frame.join(earlier, on="doc_id", how="semi")
-            if both.height:
+        mine = frame
+        for other, earlier in apart.items():
+            both = mine.join(earlier, on="doc_id", how="semi")
+            if both.height and overlap == "error":
                 raise UsageError(
                     f"components {other!r} and {name!r} share {both.height:,} documents, as doc_id {both['doc_id'][0]}; "
-                    "a document may be in one: tell their queries apart"
+                    "a document may be in one: tell their queries apart, or set overlap: first_wins"
                 )
-        seen[name] = frame
+            mine = mine.join(earlier, on="doc_id", how="anti", maintain_order="left")
+        apart[name], taken[name] = mine, frame.height - mine.height
+    return apart, taken
 
 
-def _measured_ratio(corpus: Corpus, mixture: Mixture, frames: dict[str, pl.DataFrame]) -> tuple[float, str]:
-    """Characters a token: of the named tokenizer on a sample, else a published figure."""
+def _counted(
+    corpus: Corpus, mixture: Mixture, frames: dict[str, pl.DataFrame]
+) -> tuple[dict[str, pl.DataFrame], Counts]:
+    """The documents with their `tokens`, and how these were counted."""
     path = mixture.tokenizer
     if path is None:
-        return CHARS_PER_TOKEN, f"estimate, {CHARS_PER_TOKEN} characters a token"
-    from curator.tokenizer import load_tokenizer
+        described = f"an estimate, {CHARS_PER_TOKEN} characters a token"
+        counts = Counts(dict.fromkeys(frames, False), CHARS_PER_TOKEN, described)
+        return {n: f.with_columns(tokens=pl.col("n_chars") / CHARS_PER_TOKEN) for n, f in frames.items()}, counts
+    known = exact_counts(corpus, path).select("doc_id", "n_tokens")
+    key = next(iter(frames.values())).schema["doc_id"]
+    known = known.with_columns(pl.col("doc_id").cast(key))
+    frames = {n: f.join(known, on="doc_id", how="left", maintain_order="left") for n, f in frames.items()}
+    counted = pl.concat([f.select("n_chars", "n_tokens") for f in frames.values()]).drop_nulls()
+    exact = {n: f.filter(~pl.col("held_out"))["n_tokens"].null_count() == 0 for n, f in frames.items()}
+    missing = sum(f["n_tokens"].null_count() for f in frames.values())
+    if all(exact.values()) or counted.height >= SAMPLED:
+        ratio = max(1, int(counted["n_chars"].sum())) / max(1, int(counted["n_tokens"].sum()))
+        described = f"counted with {path.name}"
+        if not all(exact.values()):
+            described += f", and estimated from the counts for {missing:,} documents"
+    else:
+        ratio, sampled = _sampled_ratio(corpus, path, frames)
+        described = f"an estimate of {path.name} on {sampled:,} documents"
+    frames = {
+        n: f.with_columns(tokens=pl.coalesce(pl.col("n_tokens").cast(pl.Float64), pl.col("n_chars") / ratio)).drop("n_tokens")
+        for n, f in frames.items()
+    }  # fmt: skip
+    return frames, Counts(exact, ratio, described)
 
+
+def _sampled_ratio(corpus: Corpus, path: Path, frames: dict[str, pl.DataFrame]) -> tuple[float, int]:
+    """Characters a token of a tokenizer, end tokens counted, on some documents of every component."""
     tokenizer = load_tokenizer(path)
-    ids = pl.concat([f.sort("doc_key").head(SAMPLED) for f in frames.values()])["doc_id"].to_list()
+    ids = pl.concat([f.sort("doc_key").head(SAMPLED)["doc_id"] for f in frames.values()]).to_list()
     texts = [
         t for (t,) in corpus.sql("SELECT text FROM texts WHERE doc_id IN (SELECT unnest(?))", [ids]).rows()
     ]
-    tokens = sum(len(e.ids) for e in tokenizer.encode_batch(texts)) if texts else 1
-    return max(1.0, sum(map(len, texts))) / max(
-        1, tokens
-    ), f"estimate of {path.name} on {len(texts)} documents"
+    tokens = sum(len(e.ids) + 1 for e in tokenizer.encode_batch(texts, add_special_tokens=False))
+    return max(1, sum(map(len, texts))) / max(1, tokens), len(texts)
 
 
-def _low64(keys: pl.Series) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """The low 64 bits of doc_keys, which are xxh3-128 and so uniform."""
-    return np.array([int(k.replace("-", "")[16:], 16) for k in keys], dtype=np.uint64)
-
-
-def _held_out(frame: pl.DataFrame, share: float, before: set[str]) -> pl.Series:
-    hashed = splitmix64(_low64(frame["cluster"]) ^ np.uint64(_HOLDOUT_KEY))
-    out = pl.Series("held_out", hashed < np.uint64(min(int(share * 2**64), 2**64 - 1)), dtype=pl.Boolean)
-    return out | frame["doc_key"].is_in(list(before)) if before else out
-
-
-def _held_out_before(corpus: Corpus) -> set[str]:
-    rows = corpus.sql(
-        "SELECT DISTINCT doc_key::VARCHAR FROM export_documents WHERE held_out AND doc_key IS NOT NULL"
-    ).rows()
-    return {key for (key,) in rows}
-
-
-def _chosen(frame: pl.DataFrame, share: Share, seed: int) -> pl.DataFrame:
-    """The documents of one component, in the order of a keyed hash; fewer than all if the target is less."""
+def _ordered(frame: pl.DataFrame, seed: int, cut: float) -> pl.DataFrame:
+    """The documents of one component in the order of a keyed hash; to train on, the first `cut` of their tokens."""
     key = splitmix64(np.array([seed], dtype=np.uint64))[0]
-    frame = frame.with_columns(order=pl.Series(splitmix64(_low64(frame["doc_key"]) ^ key), dtype=pl.UInt64))
-    frame = frame.sort("order", "doc_key")
+    order = pl.Series("order", splitmix64(low64(frame["doc_key"]) ^ key), dtype=pl.UInt64)
+    frame = frame.with_columns(order).sort("order", "doc_key").drop("order")
+    if cut == 1:
+        return frame
     training = frame.filter(~pl.col("held_out"))
-    if share.target < share.available:
-        taken = pl.col("tokens").cum_sum() - pl.col("tokens") < share.target
-        training = training.filter(taken)
-    return pl.concat([training, frame.filter(pl.col("held_out"))]).drop("order")
+    return pl.concat([_first(training, cut * float(training["tokens"].sum())), frame.filter("held_out")])
+
+
+def _first(frame: pl.DataFrame, tokens: float) -> pl.DataFrame:
+    return frame.filter(pl.col("tokens").cum_sum() - pl.col("tokens") < tokens)
+
+
+def _chosen(training: pl.DataFrame, share: Share) -> pl.DataFrame:
+    """As many documents as the target needs; all of them where it is more than there is."""
+    return _first(training, share.target) if share.target < share.available else training
+
+
+def _fingerprint(mixture: Mixture, shares: list[Share], documents: pl.DataFrame) -> str:
+    """16 hex digits of what the mixture says (where its tokenizer lies apart), its targets and its documents."""
+    said = mixture.model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if mixture.tokenizer is not None:
+        said["tokenizer"] = describe(mixture.tokenizer).sha256
+    hashed = xxhash.xxh3_64()
+    hashed.update(json.dumps([said, [round(s.target) for s in shares]], sort_keys=True).encode())
+    hashed.update("".join(documents["doc_key"]).encode())
+    hashed.update(documents["held_out"].cast(pl.UInt8).to_numpy().tobytes())
+    return hashed.hexdigest()

@@ -5,6 +5,10 @@ ceiling of its share of all rows so far: what it is owed in full is dealt first,
 goes to the components whose next row falls due first (the quota method; unit jobs with release times and
 deadlines, where earliest-deadline-first finds a schedule whenever one exists). It is integer arithmetic, so it
 is the same on every machine, and a longer plan begins with the same whole blocks.
+**Stages.** From given blocks on, other shares; then that holds of the rows since the stage began. What a component was
+owed (less than a row) is dropped at the boundary: carried over, it could not always be paid, as when a component that
+is owed has no share any more, or more components are owed than the next block has rows. Epochs carry over: a component
+goes on where it was, so no row comes twice in an epoch.
 **Order.** Inside a block a keyed permutation; of each component's rows one for every epoch, so that a row comes
 once an epoch. Both are Feistel networks over splitmix64, walked until they fall in range: nothing is stored and
 no library's random stream is relied on, for those change between versions.
@@ -29,6 +33,7 @@ from curator.errors import UsageError
 
 #: raised when the same arguments would give other rows; what was trained under another version stays readable
 PLAN_VERSION = 1
+STAGED_VERSION = 2  # a plan with stages, which version 1 does not know
 
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
@@ -96,6 +101,13 @@ class Component(NamedTuple):
     share: float
 
 
+class Stage(NamedTuple):
+    """From row `start` on, components have these shares of the rows."""
+
+    start: int
+    shares: tuple[float, ...]
+
+
 class Places(NamedTuple):
     """Where rows of the run lie: component (its number), epoch, and row of the component; int64 each."""
 
@@ -106,23 +118,41 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The order of a run of `rows` rows. Raises UsageError for shares that do not sum to 1 or have no rows."""
+    """The order of a run of `rows` rows; where there are `stages`, theirs are the shares that count.
+
+    Raises UsageError for shares that do not sum to 1 or have no rows, and stages that do not begin at a block.
+    """
 
     seed: int
     rows: int
     components: tuple[Component, ...]
     block: int = 1024
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "components", tuple(Component(*c) for c in self.components))
-        total = sum(c.share for c in self.components)
-        if abs(total - 1) > 1e-6 or any(c.share < 0 for c in self.components):
-            raise UsageError(f"the shares of a plan sum to 1 and are not negative; these sum to {total:.6f}")
+        object.__setattr__(self, "stages", tuple(Stage(start, tuple(s)) for start, s in self.stages))
         if self.rows < 0 or self.block < 1:
             raise UsageError(f"a plan of {self.rows} rows in blocks of {self.block} cannot be")
-        empty = [n for n, c in enumerate(self.components) if c.share > 0 and c.rows < 1]
-        if empty and self.rows:
-            raise UsageError(f"component number {empty[0]} of the plan has a share but no rows")
+        for stage in (Stage(0, tuple(c.share for c in self.components)), *self.stages):
+            if abs(sum(stage.shares) - 1) > 1e-6 or min(stage.shares) < 0:
+                raise UsageError(
+                    f"the shares of a plan sum to 1 and are not negative; these sum to {sum(stage.shares):.6f}"
+                )
+            shares = zip(stage.shares, self.components, strict=True)
+            empty = [n for n, (share, c) in enumerate(shares) if share > 0 and c.rows < 1]
+            if empty and self.rows:
+                raise UsageError(f"component number {empty[0]} of the plan has a share but no rows")
+        starts = [stage.start for stage in self.stages]
+        if starts and (
+            starts[0] != 0
+            or any(start % self.block for start in starts)
+            or any(a >= b for a, b in zip(starts, [*starts[1:], self.rows], strict=True))
+        ):
+            raise UsageError(
+                f"the stages of a plan begin at row 0, then each later than the one before it, at a multiple of {self.block} "
+                f"and before the end at {self.rows}; these begin at {', '.join(map(str, starts))}"
+            )
 
     def __len__(self) -> int:
         return self.rows
@@ -130,21 +160,24 @@ class Plan:
     @cached_property
     def dealt(self) -> I64:
         """int64[blocks + 1, components]: rows dealt to each component before each block, and in the end."""
-        weights = _weights([c.share for c in self.components])
+        stages = self.stages or (Stage(0, tuple(c.share for c in self.components)),)
         blocks = -(-self.rows // self.block)
-        dealt = np.zeros((blocks + 1, len(weights)), dtype=np.int64)
-        owed = np.zeros(len(weights), dtype=np.int64)  # in 1/_WHOLE rows; negative once ahead of its share
-        for number in range(blocks):
-            size = min(self.block, self.rows - number * self.block)
-            owed += weights * size
-            counts = np.maximum(owed // _WHOLE, 0)
-            owed -= counts * _WHOLE
-            if spare := size - int(counts.sum()):
-                due = -(-(_WHOLE - owed) // np.maximum(weights, 1))  # rows until its next row is due
-                order = np.lexsort((-owed, due, owed <= 0))[:spare]
-                counts[order] += 1
-                owed[order] -= _WHOLE
-            dealt[number + 1] = dealt[number] + counts
+        dealt = np.zeros((blocks + 1, len(self.components)), dtype=np.int64)
+        ends = [stage.start // self.block for stage in stages[1:]] + [blocks]
+        for stage, end in zip(stages, ends, strict=True):
+            weights = _weights(list(stage.shares))
+            owed = np.zeros(len(weights), dtype=np.int64)  # in 1/_WHOLE rows; negative once ahead of its share
+            for number in range(stage.start // self.block, end):
+                size = min(self.block, self.rows - number * self.block)
+                owed += weights * size
+                counts = np.maximum(owed // _WHOLE, 0)
+                owed -= counts * _WHOLE
+                if spare := size - int(counts.sum()):
+                    due = -(-(_WHOLE - owed) // np.maximum(weights, 1))  # rows until its next row is due
+                    order = np.lexsort((-owed, due, owed <= 0))[:spare]
+                    counts[order] += 1
+                    owed[order] -= _WHOLE
+                dealt[number + 1] = dealt[number] + counts
         return dealt
 
     def lookup(self, rows: ArrayLike) -> Places:
@@ -169,25 +202,30 @@ class Plan:
         return Places(component, epoch, permute(ordinal % n, n, keyed(self.seed, 1, component, epoch)))
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "plan_version": PLAN_VERSION,
+        """As JSON values: of version 1 without stages, so that its fingerprint stays what it was."""
+        values: dict[str, Any] = {
+            "plan_version": STAGED_VERSION if self.stages else PLAN_VERSION,
             "seed": self.seed,
             "rows": self.rows,
             "block": self.block,
             "components": [{"rows": c.rows, "share": c.share} for c in self.components],
         }
+        if self.stages:
+            values["stages"] = [{"start": s.start, "shares": list(s.shares)} for s in self.stages]
+        return values
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> Plan:
         """The plan that `to_json` gave. Raises UsageError where another version of the order made it."""
-        if values["plan_version"] != PLAN_VERSION:
+        if values["plan_version"] not in (PLAN_VERSION, STAGED_VERSION):
             raise UsageError(
-                f"the plan was made by version {values['plan_version']} of the row order, this curator has version "
-                f"{PLAN_VERSION}, and would train on other rows: install the curator that made it, or export again"
+                f"the plan was made by version {values['plan_version']} of the row order, this curator has versions "
+                f"{PLAN_VERSION} and {STAGED_VERSION}, and would train on other rows: install the curator that made it, or "
+                "export again"
             )
         components = tuple(Component(c["rows"], c["share"]) for c in values["components"])
-        return Plan(values["seed"], values["rows"], components, values["block"])
+        stages = tuple(Stage(s["start"], tuple(s["shares"])) for s in values.get("stages", ()))
+        return Plan(values["seed"], values["rows"], components, values["block"], stages)
 
     @property
     def fingerprint(self) -> str:

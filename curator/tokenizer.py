@@ -101,7 +101,8 @@ def _json(path: Path) -> str:
         raise UsageError(f"there is no tokenizer {str(path)!r}")
     if path.is_dir():
         if (path / "tokenizer.json").is_file():
-            return (path / "tokenizer.json").read_text(encoding="utf-8")
+            path = path / "tokenizer.json"
+            return path.read_bytes().decode(errors="replace")
         if (path / "tokenizer_config.json").is_file() or (path / "config.json").is_file():
             return _of_checkpoint(path)
         found = [path / n for n in ("vocab.json", "vocab.txt") if (path / n).is_file()]
@@ -116,7 +117,7 @@ def _json(path: Path) -> str:
         made = _tokenizers().ByteLevelBPETokenizer(str(path), str(merges))
         made.add_special_tokens([t for t in END_TOKENS if made.token_to_id(t) is not None])
         return str(made.to_str())
-    return path.read_text(encoding="utf-8", errors="replace")
+    return path.read_bytes().decode(errors="replace")
 
 
 def _of_checkpoint(folder: Path) -> str:

@@ -58,12 +58,18 @@ def test_a_short_component() -> None:
         targets(short, 200)
     assert targets(short, 200, on_short="renormalise") == {"a": 40, "b": 160}
     assert targets(short, 200, on_short="shrink") == {"a": 40, "b": 40}
+    absolute = [demand("a", 10, tokens=60), demand("b", 1000, weight=1)]
+    with pytest.raises(MixtureError, match=r"'a' would need 60 tokens and has 10.* max_epochs to 6.0"):
+        targets(absolute, 200)
+    assert targets(absolute, 200, on_short="renormalise") == {"a": 40, "b": 160}
+    assert targets(absolute, 200, on_short="shrink") == {"a": 40, "b": 140}
 
 
 @pytest.mark.parametrize(
     ("demands", "budget", "message"),
     [
         ([demand("a", 0, weight=1)], 10, "component 'a' has no documents"),
+        ([Demand("a", 3, 0.0, 4.0, weight=1)], 10, "the 3 documents of component 'a' have no text"),
         ([demand("a", 10, weight=0), demand("b", 10, weight=0)], 10, "the weights of all components are 0"),
         ([demand("a", 10, epochs=1)], 1000, "the components give at most 40"),
         ([demand("a", 100, tokens=50)], 10, "ask for 50 tokens, the budget is 10"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,10 +64,32 @@ def test_the_same_rows_every_time() -> None:
     assert (one.row_starts == two.row_starts).all()
 
 
-def test_rate() -> None:
-    """At least 20 million tokens a CPU second; measured 700 and more."""
-    ends = np.cumsum(realistic(50_000))
-    pack(ends[:10], 256)
-    begun = time.process_time()
-    pack(ends, 256)
-    assert ends[-1] / (time.process_time() - begun) > 20e6
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(0, 70), max_size=60), seq_len=st.sampled_from([1, 2, 8, 64]))
+def test_concatenated_rows_are_the_payload_cut(lengths: list[int], seq_len: int) -> None:
+    """Rows are full but for the last, their pieces are the payload in its order, and documents are told apart."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    packed = pack(ends, seq_len, mode="concat")
+    total = sum(lengths)
+    assert packed.tokens().tolist() == [min(seq_len, total - start) for start in range(0, total, seq_len)]
+    places = np.concatenate([np.arange(a, b) for a, b in packed.pieces] or [np.arange(0)])
+    assert places.tolist() == list(range(total))
+    cuts = {*ends.tolist(), *range(0, total, seq_len), 0} - {total}
+    assert packed.pieces[:, 0].tolist() == sorted(cuts)
+    assert (packed.pieces[:, 1] > packed.pieces[:, 0]).all()
+    assert packed.row_starts[-1] == len(packed.pieces)
+
+
+@pytest.mark.parametrize("seq_len", [256, 1024])
+def test_what_the_modes_cost(seq_len: int) -> None:
+    """Best-fit cuts no document that fits, for at most 0.1 % more rows at 1,024 tokens; concatenating cuts a fifth or more of them."""
+    lengths = realistic(10_000)
+    ends = np.cumsum(lengths)
+    fit, cut = (pack(ends, seq_len, mode=mode) for mode in ("best_fit", "concat"))
+    fits = int((lengths <= seq_len).sum())
+    for packed, least, most in ((fit, 0, 0), (cut, 0.2 * fits, 0.6 * fits)):
+        started = np.searchsorted(ends, packed.pieces[:, 0], side="right")
+        pieces = np.bincount(started, minlength=len(ends))
+        assert least <= (pieces[lengths <= seq_len] > 1).sum() <= most
+    assert len(cut) == -(-lengths.sum() // seq_len)
+    assert len(fit) <= len(cut) * (1.006 if seq_len == 256 else 1.001)

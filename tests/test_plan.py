@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curator.errors import UsageError
-from curator.plan import Component, Plan, keyed, permute, splitmix64
+from curator.plan import Component, Plan, Stage, keyed, permute, splitmix64
 
 
 def test_splitmix64_is_the_published_generator() -> None:
@@ -143,8 +143,9 @@ def test_json_round_trip_and_version() -> None:
     values = json.loads(json.dumps(plan.to_json()))
     assert Plan.from_json(values) == plan
     assert Plan.from_json(values).fingerprint == plan.fingerprint
-    with pytest.raises(UsageError, match=r"version 2 of the row order, this curator has version 1"):
-        Plan.from_json(values | {"plan_version": 2})
+    with pytest.raises(UsageError, match=r"version 3 of the row order, this curator has versions 1 and 2"):
+        Plan.from_json(values | {"plan_version": 3})
+    assert "stages" not in values
 
 
 @pytest.mark.parametrize(
@@ -172,3 +173,94 @@ def test_rows_outside_the_plan() -> None:
     for row in (10, -1):
         with pytest.raises(IndexError, match="rows 0 to 9"):
             plan.lookup(row)
+
+
+@st.composite
+def staged(draw: st.DrawFn) -> Plan:
+    """One to four stages of whole blocks over one to six components, of which some have no share somewhere."""
+    block = draw(st.sampled_from([4, 16, 64]))
+    count = draw(st.integers(1, 6))
+    some = st.lists(st.integers(0, 1000), min_size=count, max_size=count).filter(any)
+    lengths = draw(st.lists(st.integers(1, 8), min_size=1, max_size=4))
+    weights = [draw(some) for _ in lengths]
+    starts = np.cumsum([0, *lengths[:-1]]) * block
+    stages = tuple(
+        Stage(int(start), tuple(w / sum(each) for w in each)) for start, each in zip(starts, weights, strict=True)
+    )
+    rows = sum(lengths) * block - draw(st.integers(0, block - 1))
+    sizes = draw(st.lists(st.integers(1, 60), min_size=count, max_size=count))
+    return Plan(draw(st.integers(0, 99)), rows, tuple(Component(n, 1 / count) for n in sizes), block, stages)
+
+
+@given(plan=staged())
+def test_stages(plan: Plan) -> None:
+    """Since a stage began each component is within a row of its share; epochs go on across it, so no row comes early."""
+    ends = np.minimum(np.arange(len(plan.dealt)) * plan.block, plan.rows)
+    assert (np.diff(plan.dealt, axis=0) >= 0).all()
+    assert (plan.dealt.sum(axis=1) == ends).all()
+    for stage, until in zip(plan.stages, [*(s.start for s in plan.stages[1:]), plan.rows], strict=True):
+        first = stage.start // plan.block
+        last = -(-until // plan.block)
+        owed = (ends[first : last + 1] - stage.start)[:, None] * np.array(stage.shares)
+        assert (np.abs(plan.dealt[first : last + 1] - plan.dealt[first] - owed) < 1 + 1e-6).all()
+        assert (np.diff(plan.dealt[[first, last]], axis=0)[0][np.array(stage.shares) == 0] == 0).all()
+    places = plan.lookup(np.arange(plan.rows))
+    for number, component in enumerate(plan.components):
+        mine = places.component == number
+        rows, epochs = places.row[mine], places.epoch[mine]
+        assert len(rows) == plan.dealt[-1, number]
+        for end in ends:  # at every block end no row was seen twice more often than another
+            seen = np.bincount(places.row[:end][mine[:end]], minlength=component.rows)
+            assert seen.max() - seen.min() <= 1
+        whole = len(rows) // component.rows
+        for epoch in range(whole):
+            assert sorted(rows[epochs == epoch].tolist()) == list(range(component.rows))
+        left = rows[epochs == whole]
+        assert len(set(left.tolist())) == len(left) == len(rows) % component.rows
+
+
+@given(plan=staged(), cut=st.integers(0, 400))
+def test_a_stage_begins_as_it_would_in_any_run(plan: Plan, cut: int) -> None:
+    """A run cut short has the same whole blocks; one stage alone is the plan without stages."""
+    rows = plan.rows - cut
+    if rows > plan.stages[-1].start:
+        short = Plan(plan.seed, rows, plan.components, plan.block, plan.stages)
+        whole = np.arange(rows // plan.block * plan.block)
+        assert all((a == b).all() for a, b in zip(short.lookup(whole), plan.lookup(whole), strict=True))
+    first = plan.stages[0]
+    components = tuple(Component(c.rows, s) for c, s in zip(plan.components, first.shares, strict=True))
+    alone = Plan(plan.seed, plan.rows, components, plan.block)
+    one = Plan(plan.seed, plan.rows, components, plan.block, (first,))
+    assert (alone.dealt == one.dealt).all()
+
+
+GOLDEN_STAGED = [(1, 0, 85180), (0, 0, 363), (2, 90, 1), (2, 268, 2), (2, 260, 1), (2, 776, 1), (2, 814, 0)]
+
+
+def test_golden_stages() -> None:
+    """Frozen, and read back from JSON as version 2."""
+    stages = (Stage(0, (0.5, 0.3, 0.2)), Stage(2048, (0.0, 0.25, 0.75)))
+    plan = Plan(17, 5000, (Component(700, 0.2), Component(90_000, 0.3), Component(3, 0.5)), stages=stages)
+    places = plan.lookup([0, 1, 2047, 2048, 2049, 4998, 4999])
+    assert list(zip(*(p.tolist() for p in places), strict=True)) == GOLDEN_STAGED
+    assert plan.dealt[[2, -1]].tolist() == [[1024, 615, 409], [1024, 1353, 2623]]
+    values = json.loads(json.dumps(plan.to_json()))
+    assert values["plan_version"] == 2
+    assert Plan.from_json(values) == plan
+    assert plan.fingerprint == "37293486f44625b1346a494fc9c5e2de"
+
+
+@pytest.mark.parametrize("starts", [(0, 1000), (1024,), (0, 2048, 1024), (0, 4096), (0, 0)])
+def test_where_stages_may_not_begin(starts: tuple[int, ...]) -> None:
+    """Off a block, late, in the wrong order, at the end, or twice at one row."""
+    with pytest.raises(UsageError, match=r"begin at row 0, then each later .* a multiple of 1024 and before the end at 4096"):
+        Plan(1, 4096, (Component(5, 1.0),), stages=tuple(Stage(start, (1.0,)) for start in starts))
+
+
+def test_stages_have_shares_and_rows() -> None:
+    """What holds for a plan's shares holds for a stage's."""
+    parts = (Component(5, 1.0), Component(0, 0.0))
+    with pytest.raises(UsageError, match="component number 1 of the plan has a share but no rows"):
+        Plan(1, 4096, parts, stages=(Stage(0, (1.0, 0.0)), Stage(1024, (0.5, 0.5))))
+    with pytest.raises(UsageError, match=r"sum to 0\.500000"):
+        Plan(1, 4096, parts, stages=(Stage(0, (0.5, 0.0)),))
