@@ -15,7 +15,7 @@ each) consecutive rows, whose `place` counts from 0; each file in the manifest s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from curator.mixture import Mixture, Plan, load, plan
 from curator.payloads import write_payloads
 from curator.recipe import checked_value
 from curator.registry import suggest
+from curator.reusing import Reuse
 from curator.run import Quiet, versions
 from curator.token_counts import TokenMeasure, count_tokens, exact_counts
 
@@ -52,32 +53,43 @@ def export(
     out: Path,
     *,
     blended: bool = False,
+    whole: bool = False,
+    reuse: Path | None = None,
+    plugins: Sequence[str] = (),
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> tuple[Plan, dict[str, Any]]:
     """Write an export; its plan, and its manifest.
 
+    `whole` takes every document of each component, whatever its target, so that another export of other weights is the
+    same but for its plan and blend files; `reuse` is an export whose files are linked where they would be the same.
     Where the mixture names a tokenizer, documents that it has not counted are tokenized first. Called again after an
     interruption it goes on. Raises UsageError where `out` exists, for a format or option that is not there, and for what
     the mixture asks and the corpus does not have; CuratorError where the disk is full.
     """
-    checked = check_formats(formats)
+    checked = check_formats(formats, plugins)
     if out.exists():
         raise UsageError(f"{out} exists; an export is never changed: name another folder, or remove it")
     progress = progress or Quiet()
-    planned, measure = plan_counted(corpus, mixture, engine, progress)
-    if measure is None and (needing := [n for n in checked if exporter_of(n).reads != "text"]):
+    planned, measure = plan_counted(corpus, mixture, engine, progress, whole=whole)
+    if measure is None and (needing := [n for n in checked if exporter_of(n, plugins).reads != "text"]):
         raise UsageError(f"{needing[0]} is a format of tokens: name a tokenizer, in the mixture or by --tokenizer")
     manifest = _manifest(corpus, planned, checked, measure, blended)
     index = make_index(corpus, planned, manifest, measure)
-    write(corpus, index, manifest, measure, out, progress)
+    linked = Reuse(reuse, manifest, index) if reuse else None
+    write(corpus, index, manifest, measure, out, progress, plugins, linked)
     record(corpus, planned)
     register(corpus, index, manifest, out)
     return planned, manifest
 
 
 def plan_counted(
-    corpus: Corpus, mixture: Mixture, engine: Engine | None = None, progress: Progress | None = None
+    corpus: Corpus,
+    mixture: Mixture,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+    *,
+    whole: bool = False,
 ) -> tuple[Plan, TokenMeasure | None]:
     """The plan, with exact counts of all that it takes if the mixture names a tokenizer.
 
@@ -87,9 +99,9 @@ def plan_counted(
     from curator.engines.local import InlineEngine
 
     if mixture.tokenizer is None:
-        return plan(corpus, mixture), None
+        return plan(corpus, mixture, whole=whole), None
     while True:
-        planned = plan(corpus, mixture)
+        planned = plan(corpus, mixture, whole=whole)
         doc_ids = planned.documents["doc_id"]
         missing = doc_ids.filter(~doc_ids.is_in(exact_counts(corpus, mixture.tokenizer)["doc_id"].implode()))
         measure = count_tokens(corpus, mixture.tokenizer, doc_ids, engine or InlineEngine(), progress or Quiet())
@@ -119,11 +131,11 @@ def record(corpus: Corpus, planned: Plan) -> None:
         )
 
 
-def check_formats(formats: Formats) -> dict[str, dict[str, Any]]:
+def check_formats(formats: Formats, plugins: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """The options of each format, as their types. Raises UsageError for what is not there."""
     checked: dict[str, dict[str, Any]] = {}
     for name, given in formats.items():
-        options = exporter_of(name).options()
+        options = exporter_of(name, plugins).options()
         for option in given:
             if option not in options:
                 raise UsageError(f"format {name!r} has no option {option!r}{suggest(option, options)}")
@@ -138,6 +150,8 @@ def write(
     measure: TokenMeasure | None,
     out: Path,
     progress: Progress,
+    plugins: Sequence[str] = (),
+    reuse: Reuse | None = None,
     check: Callable[[Written], None] = lambda files: None,
 ) -> None:
     """Write what a manifest describes, of the documents in `index`, and put the files' hashes into the manifest.
@@ -150,9 +164,9 @@ def write(
         build.unit("documents", lambda: _write_documents(index, build.folder))
         if measure is not None:
             build.unit("tokenizer", lambda: _write_tokenizer(measure, build.folder))
-            write_payloads(build, corpus, index, manifest, measure, progress)
+            write_payloads(build, corpus, index, manifest, measure, reuse, progress)
         for format, options in manifest["formats"].items():
-            write_format(build, corpus, index, manifest, measure, format, options, progress)
+            write_format(build, corpus, index, manifest, measure, format, options, plugins, reuse, progress)
         manifest["files"] = dict(sorted(build.files.items()))
         check(manifest["files"])
         write_manifest(build.folder, manifest)

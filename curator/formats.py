@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from curator.building import Build, Written
     from curator.corpus import Corpus
     from curator.plugin import Exporter
+    from curator.reusing import Reuse
     from curator.run import Progress
     from curator.token_counts import TokenMeasure
 
@@ -33,10 +36,12 @@ def write_format(
     measure: TokenMeasure | None,
     format: str,
     options: Mapping[str, Any],
+    plugins: Sequence[str],
+    reuse: Reuse | None,
     progress: Progress,
 ) -> None:
-    """Write the folder of a format. Raises PluginError for an exporter that does not do what it says."""
-    exporter = exporter_of(format)(**options)
+    """Write the folder of a format; its exporter may be in a file of `plugins`. Raises PluginError for an exporter that does not do what it says."""
+    exporter = exporter_of(format, plugins)(**options)
     folder = build.folder / format
     folder.mkdir(exist_ok=True)
 
@@ -53,6 +58,14 @@ def write_format(
 
             build.unit(unit, share)
     else:
+        for dataset, split in datasets(manifest) if reuse else ():
+            of = [s for s, *_ in _shards(exporter, index, manifest) if (s.component, s.split) == (dataset, split)]
+            names = [f"{format}/{shard.component}/{shard.name}" for shard in of]
+            if reuse and names and not any(map(build.done, names)):
+                linked = reuse.link(build.folder, dataset, split, format)
+                for name in names if linked else ():
+                    build.unit(name, partial(dict, linked or {}))
+                    linked = {}
         left = [
             (shard, start, rows)
             for shard, start, rows in _shards(exporter, index, manifest)
@@ -87,9 +100,9 @@ def write_format(
     build.unit(f"{format}/finish", finish)
 
 
-def exporter_of(format: str) -> type[Exporter]:
+def exporter_of(format: str, plugins: Sequence[str] = ()) -> type[Exporter]:
     """The class of a format's exporter. Raises UsageError for one that is not there."""
-    plugin: Any = Plugins().get("exporter", format).plugin
+    plugin: Any = Plugins(tuple(plugins)).get("exporter", format).plugin
     return plugin  # type: ignore[no-any-return]  # the registry holds it to its kind
 
 
@@ -133,8 +146,10 @@ def _blend(folder: Path, index: pl.DataFrame, manifest: dict[str, Any]) -> Blend
         of = index.filter(pl.col("component") == component["name"])
         target, there = component["target_tokens"], component["tokens"]
         components.append(_blended(of, component["name"], target / total, target / there if there else 0.0, manifest))
-    if manifest["blended"]:
-        components, shares = [_blended(index, BLENDED, 1.0, 1.0, manifest)], [(0.0, {BLENDED: 1.0})]
+    if manifest["blended"]:  # the components have held-out documents alone
+        apart = [replace(c, share=0.0, epochs=0.0, documents=0, tokens=0 if vocabulary else None) for c in components]
+        stream = _blended(index, BLENDED, 1.0, 1.0, manifest)
+        components, shares = [replace(stream, heldout_documents=0), *apart], [(0.0, {BLENDED: 1.0})]
     return Blend(
         mixture=manifest["mixture"],
         tokens=total,

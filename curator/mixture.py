@@ -102,8 +102,11 @@ def of_query(sql: str, *, name: str = "selection") -> Mixture:
     return Mixture(MixtureModel(mixture=name, components={"all": component}, max_epochs=1.0), None)
 
 
-def plan(corpus: Corpus, mixture: Mixture) -> Plan:
-    """Ask the catalog for the components and divide the budget. Raises UsageError for what cannot be had."""
+def plan(corpus: Corpus, mixture: Mixture, *, whole: bool = False) -> Plan:
+    """Ask the catalog for the components and divide the budget. Raises UsageError for what cannot be had.
+
+    `whole`: `documents` are all of each component, not only those that its target needs.
+    """
     model = mixture.model
     frames = {
         name: _documents(corpus, f"component {name!r}", c.sql or _kept(c)) for name, c in model.components.items()
@@ -138,7 +141,7 @@ def plan(corpus: Corpus, mixture: Mixture) -> Plan:
         )  # fmt: skip
     except CatalogError as error:
         raise UsageError(f"mixture {model.mixture!r}: {error}") from None
-    chosen = {s.name: _chosen(training[s.name], s) for s in shares}
+    chosen = {s.name: training[s.name] if whole else _chosen(training[s.name], s) for s in shares}
     held = {name: frame.filter("held_out") for name, frame in frames.items()}
     documents = pl.concat(
         pl.concat([chosen[name], held[name]]).with_columns(component=pl.lit(name)) for name in chosen

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from curator.building import Build, Written
     from curator.corpus import Corpus
+    from curator.reusing import Reuse
     from curator.run import Progress
     from curator.token_counts import TokenMeasure
 
@@ -42,12 +43,18 @@ def write_payloads(
     index: pl.DataFrame,
     manifest: dict[str, Any],
     measure: TokenMeasure,
+    reuse: Reuse | None,
     progress: Progress,
 ) -> None:
-    """Write all that is in the folder `tokens`. Raises UsageError for a budget that the components cannot fill."""
+    """Write all that is in the folder `tokens`, or link it from another export. Raises UsageError for a budget that the components cannot fill."""
     folder = build.folder / tokens_folder(manifest)
     folder.mkdir(parents=True, exist_ok=True)
-    left = datasets_left(build, index, manifest, "tokens/{split}.{dataset}")
+    left = []
+    for dataset, split, rows in datasets_left(build, index, manifest, "tokens/{split}.{dataset}"):
+        if linked := reuse and reuse.link(build.folder, dataset, split):
+            build.unit(f"tokens/{split}.{dataset}", partial(dict, linked))
+        else:
+            left.append((dataset, split, rows))
     doc_keys = pl.concat([index["doc_key"].head(0), *(rows["doc_key"] for *_, rows in left)])
     progress.stage("writing tokens", sum(_tokens_in(rows) for _, _, rows in left))
     streams = cut(tokens(corpus, doc_keys, measure) if left else iter(()), [rows.height for *_, rows in left])

@@ -19,7 +19,7 @@ from curator.token_counts import count_tokens, exact_counts
 from curator.tokenizer import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from curator.engines import Engine
     from curator.run import Progress
@@ -68,7 +68,12 @@ def verify(export: Path, advance: Callable[[int], None] = lambda size: None) -> 
 
 
 def rebuild(
-    corpus: Corpus, manifest_file: Path, out: Path, engine: Engine, progress: Progress | None = None
+    corpus: Corpus,
+    manifest_file: Path,
+    out: Path,
+    engine: Engine,
+    progress: Progress | None = None,
+    plugins: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write the export of a manifest again, with the same bytes.
 
@@ -93,7 +98,7 @@ def rebuild(
             if files.get(path, {}).get("xxh3_128") != about["xxh3_128"]:
                 raise CuratorError(f"{path} comes out otherwise than in {file}{_other_versions(manifest)}")
 
-    write(corpus, index.select(INDEX), made, measure, out, progress, check=same)
+    write(corpus, index.select(INDEX), made, measure, out, progress, plugins, check=same)
     register(corpus, index, made, out)
     return made
 

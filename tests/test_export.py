@@ -15,7 +15,7 @@ import pytest
 import xxhash
 
 from curator.corpus import Corpus
-from curator.errors import CuratorError, UsageError
+from curator.errors import CuratorError, PluginError, UsageError
 from curator.export import cached_export, export
 from curator.mixture import Mixture, load, of_query
 from curator.tokenizer import load_tokenizer, train
@@ -268,3 +268,54 @@ def test_a_full_disk_leaves_nothing(workshop: Workshop, corpus: Corpus) -> None:
     assert f"curator: no space left for {out}" in done.stderr
     assert list(Path(out.parent).iterdir()) == []
     assert corpus.sql("SELECT count(*) FROM exports").rows() == [(0,)]
+
+
+def test_new_weights_rewrite_only_what_says_so(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
+    """With all documents of each component, files of documents are linked from the earlier export."""
+    formats: dict[str, Any] = {"parquet": {"shard_chars": 5000}, "megatron": {}}
+    one, two = (both(workshop, tokenizer="tokenizer.json", tokens=n) for n in (4000, 8000))
+    export(corpus, one, formats, workshop.folder / "one", whole=True)
+    _, manifest = export(corpus, two, formats, workshop.folder / "two", whole=True, reuse=workshop.folder / "one")
+    export(corpus, two, formats, workshop.folder / "plain", whole=True)
+    assert on_disk(workshop.folder / "two") == on_disk(workshop.folder / "plain")
+    inodes = {p.stat().st_ino for p in (workshop.folder / "one").rglob("*") if p.is_file()}
+    anew = {n for n in manifest["files"] if (workshop.folder / "two" / n).stat().st_ino not in inodes}
+    data = {n for n in manifest["files"] if Path(n).suffix in (".bin", ".ends", ".parquet") and "/" in n}
+    assert len(data) > 10
+    assert not anew & data
+    index = pl.read_parquet(workshop.folder / "two" / "documents.parquet")
+    assert index.height == 200
+    path = next((workshop.folder / "one" / "parquet" / "law").glob("train-00000*"))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CuratorError, match=r"train-00000.* is not what was exported; `curator export --verify .*one`"):
+        export(corpus, two, formats, workshop.folder / "three", whole=True, reuse=workshop.folder / "one")
+    assert not (workshop.folder / "three").exists()
+
+
+def test_an_exporter_of_ones_own(workshop: Workshop, corpus: Corpus) -> None:
+    """From a file, with its files in the manifest; one that loses documents is told so."""
+    code = """
+from pathlib import Path
+from curator import Exporter, hookimpl
+
+class Lines(Exporter):
+    '''A line a document.'''
+    lose: int = 0
+
+    def write(self, documents, folder, shard):
+        lines = [text.replace('\\\\n', ' ') for frame in documents for text in frame['text']]
+        (folder / f'{shard.component}-{shard.name}.txt').write_text('\\\\n'.join(lines))
+        return [(f'{shard.component}-{shard.name}.txt', len(lines) - self.lose)]
+
+@hookimpl
+def register_exporters(register):
+    register(Lines)
+"""
+    plugin = workshop.folder / "lines.py"
+    plugin.write_text(code.replace("\\\\n", "\\n"))
+    out = workshop.folder / "export"
+    _, manifest = export(corpus, both(workshop), {"lines": {}}, out, plugins=[str(plugin)])
+    about = manifest["files"]["lines/law-train-00000-of-00001.txt"]
+    assert about["documents"] == len((out / "lines" / "law-train-00000-of-00001.txt").read_text().splitlines()) > 10
+    with pytest.raises(PluginError, match=r"exporter lines was given \d+ documents and says that it wrote \[\('law"):
+        export(corpus, both(workshop), {"lines": {"lose": 1}}, workshop.folder / "two", plugins=[str(plugin)])

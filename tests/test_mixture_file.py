@@ -8,21 +8,23 @@ from typing import Any
 
 import pytest
 import yaml
+from tokenizers import Tokenizer, models
 
 from curator.errors import RecipeError
 from curator.mixture_file import load, share_of
 
 ONE = {"a": {"where": "true", "weight": 1}}
-SHA = hashlib.sha256(b"{}").hexdigest()
+TOKENIZER = Tokenizer(models.WordLevel({"a": 0, "<|endoftext|>": 1}, unk_token="a")).to_str()
+SHA = hashlib.sha256(TOKENIZER.encode()).hexdigest()
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Any:
     """write(key=value, …) -> the path of a mixture file with these keys beside a budget and one component."""
     (tmp_path / "checkpoint").mkdir()
-    (tmp_path / "checkpoint" / "tokenizer.json").write_text("{}")
+    (tmp_path / "checkpoint" / "tokenizer.json").write_text(TOKENIZER)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "vocab.txt").write_text("a")
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[SEP]\n[CLS]\n[PAD]\n[MASK]\na")
 
     def write(**top: Any) -> Path:
         content = {"mixture": "m", "tokens": "10M", "components": ONE, **top}
@@ -47,7 +49,7 @@ def test_everything_a_file_can_say(written: Any) -> None:
     mixture = load(path)
     model = mixture.model
     assert model.budget == 512e6
-    assert mixture.tokenizer == path.parent / "checkpoint" / "tokenizer.json"
+    assert mixture.tokenizer == path.parent / "checkpoint"
     assert [share_of(s.start, model.budget) for s in model.stages or ()] == [0, 0.9, 500 / 512]
     assert model.holdout.per_component == 0.005
     definition = mixture.definition
@@ -56,15 +58,14 @@ def test_everything_a_file_can_say(written: Any) -> None:
     assert type(model).model_validate(definition) == model
 
 
-@pytest.mark.parametrize(
-    ("named", "found"),
-    [("checkpoint", "checkpoint/tokenizer.json"), ("checkpoint/tokenizer.json",) * 2, ("vocab.txt",) * 2],
-)
-def test_a_tokenizer_is_a_file_or_a_checkpoint(written: Any, named: str, found: str) -> None:
-    """Resolved against the mixture's folder, as a string or with its hash."""
+@pytest.mark.parametrize("named", ["checkpoint", "checkpoint/tokenizer.json", "vocab.txt"])
+def test_a_tokenizer_is_a_file_or_a_checkpoint(written: Any, named: str) -> None:
+    """Resolved against the mixture's folder, as a string or with its hash; another may be put in its place."""
     path = written(tokenizer=named)
-    assert load(path).tokenizer == path.parent / found
-    assert load(written(tokenizer={"path": named})).tokenizer == path.parent / found
+    assert load(path).tokenizer == path.parent / named
+    assert load(written(tokenizer={"path": named})).tokenizer == path.parent / named
+    assert load(path).with_tokenizer(Path("other.json")).tokenizer == Path.cwd() / "other.json"
+    assert load(path, without_tokenizer=True).tokenizer is None
 
 
 TWO_STAGES = [{"from": 0}, {"from": "90%", "weights": {"a": 1}}]
@@ -103,7 +104,7 @@ TWO_STAGES = [{"from": 0}, {"from": "90%", "weights": {"a": 1}}]
         ({"weighting": "unimax"}, "weight: has no effect with weighting: unimax"),
         ({"tokenizer": {"path": "checkpoint", "sha256": "0" * 64}}, f"has sha256 {SHA}, the mixture asks for {'0' * 64}"),
         ({"tokenizer": {"path": "checkpoint", "sha256": "12"}}, "'12' is no sha256"),
-        ({"tokenizer": "empty"}, "the folder '.*empty' has no tokenizer.json"),
+        ({"tokenizer": "empty"}, r"the folder .*empty has no tokenizer: neither tokenizer.json nor"),
         ({"tokenizer": "none.json"}, "there is no tokenizer '.*none.json'"),
         ({"tokenizer": {"file": "x"}}, "tokenizer.path: field required|tokenizer.file: there is no such key"),
     ],

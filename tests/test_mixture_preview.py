@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -16,13 +15,16 @@ from typer.testing import CliRunner
 from curator import mixture as planning
 from curator.cli import app
 from curator.corpus import Corpus
+from curator.engines.local import InlineEngine
 from curator.errors import UsageError
 from curator.export import export
 from curator.mixture import load, plan
 from curator.preview import Preview, note
-from curator.rows import TokenRows
+from curator.run import Quiet
 from curator.sweep import draw, write_sweep
-from curator.tokens import build_tokens, load_tokenizer, train_tokenizer
+from curator.token_counts import count_tokens
+from curator.tokenizer import train
+from curator.tokens import open_tokens
 from curator_catalog.mixtures import Share
 from tests.conftest import Workshop
 from tests.test_mixture import BOTH, corpus, mixture
@@ -85,45 +87,38 @@ def test_a_proxy_repeats_as_the_large_run(workshop: Workshop, corpus: Corpus) ->
 @pytest.fixture
 def tokenizer(workshop: Workshop, corpus: Corpus) -> Path:
     """A tokenizer of the corpus."""
-    out = workshop.folder / "for-tokenizer"
-    export(corpus, planned(workshop, corpus, tokens=4000), "parquet", out)
     path = workshop.folder / "tok.json"
-    path.write_bytes(train_tokenizer(out, 400).read_bytes())
+    path.write_text(train((t for (t,) in corpus.sql("SELECT text FROM texts").rows()), 400))
     return path
 
 
-def counted(corpus: Corpus, path: Path, where: str = "true") -> pl.DataFrame:
-    """Counts as a tokenizer gives them, an end token each."""
-    rows = corpus.sql(f"SELECT doc_id, text FROM texts JOIN documents USING (doc_id) WHERE {where}").rows()
-    encoded = load_tokenizer(path).encode_batch([t for _, t in rows], add_special_tokens=False)
-    counts = {"doc_id": [i for i, _ in rows], "n_tokens": [len(e.ids) + 1 for e in encoded]}
-    return pl.DataFrame(counts, schema={"doc_id": pl.UInt64, "n_tokens": pl.UInt32})
+def count(corpus: Corpus, path: Path, where: str) -> None:
+    doc_ids = corpus.sql(f"SELECT doc_id FROM documents WHERE {where}").pl()["doc_id"]
+    count_tokens(corpus, path, doc_ids, InlineEngine(), Quiet())
 
 
-def test_counts_are_exact_where_there_are_counts(
-    workshop: Workshop, corpus: Corpus, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_are_exact_where_there_are_counts(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
     """All counted: the preview has the very rows of the export. Half counted: exact by component."""
     asked = {"tokenizer": "tok.json", "tokens": 12_000, "seq_len": 64, "holdout": {"per_component": "5%"}}
     estimated = planned(workshop, corpus, **asked)
     assert estimated.counts.exact == {"law": False, "med": False}
     assert estimated.counts.described == "an estimate of tok.json on 200 documents"
     assert Preview(estimated).fill is None
-    monkeypatch.setattr(planning, "exact_counts", lambda corpus, path: counted(corpus, path))
+    count(corpus, tokenizer, "kind = 'law'")
+    half = planned(workshop, corpus, **asked)
+    assert half.counts.exact == {"law": True, "med": False}
+    count(corpus, tokenizer, "true")
     made = planned(workshop, corpus, **asked)
     assert made.counts.all_exact
     assert made.counts.described == "counted with tok.json"
     out = workshop.folder / "export"
-    export(corpus, made, "parquet", out)
-    rows = json.loads((build_tokens(out, out / "tokenizer.json") / "plan.json").read_text())
+    export(corpus, made.mixture, {"parquet": {}}, out)
+    rows = json.loads((open_tokens(out).folder / "plan.json").read_text())
     preview = Preview(made)
     assert preview.rows == rows["plan"]["rows"]
     packed = [(c["rows"], c["tokens"]) for c in rows["components"]]
     assert preview.fill == sum(t for _, t in packed) / (64 * sum(r for r, _ in packed))
     assert [s.available for s in estimated.shares] == pytest.approx([s.available for s in made.shares], rel=0.02)
-    monkeypatch.setattr(planning, "exact_counts", lambda corpus, path: counted(corpus, path, "kind = 'law'"))
-    half = planned(workshop, corpus, **asked)
-    assert half.counts.exact == {"law": True, "med": False}
     assert half.shares[0].available == made.shares[0].available
 
 
@@ -131,10 +126,10 @@ def test_packing_goes_into_manifest_and_plan(workshop: Workshop, corpus: Corpus,
     """Rows are packed as the mixture says; reading rows as one document changes the fingerprint, not the rows."""
     described = {}
     for name, packing in (("fit", {}), ("cut", {"mode": "concat"}), ("whole", {"document_mask": False})):
-        made = planned(workshop, corpus, tokens=4000, seq_len=64, packing=packing, tokenizer="tok.json")
+        asked = load(mixture(workshop, BOTH, tokens=4000, seq_len=64, packing=packing, tokenizer="tok.json"))
         out = workshop.folder / name
-        manifest = export(corpus, made, "parquet", out)
-        folder = build_tokens(out, out / "tokenizer.json")
+        _, manifest = export(corpus, asked, {"parquet": {}}, out)
+        folder = open_tokens(out).folder
         described[name] = json.loads((folder / "plan.json").read_text())
         assert described[name]["packing"] == manifest["packing"]
         assert manifest["packing"] == {"mode": "best_fit", "long_docs": "split", "document_mask": True} | packing
@@ -149,10 +144,10 @@ def test_packing_goes_into_manifest_and_plan(workshop: Workshop, corpus: Corpus,
 def test_stages_of_an_export(workshop: Workshop, corpus: Corpus, tokenizer: Path) -> None:
     """From the mixture to the rows that are read: the second stage has its component alone, which goes on where it was."""
     stages = [{"from": 0}, {"from": "60%", "weights": {"med": 1}}]
-    made = planned(workshop, corpus, tokens=30_000, seq_len=8, stages=stages, tokenizer="tok.json", max_epochs=8)
+    top: dict[str, Any] = {"seq_len": 8, "stages": stages, "tokenizer": "tok.json", "max_epochs": 8}
     out = workshop.folder / "export"
-    export(corpus, made, "parquet", out)
-    rows = TokenRows(build_tokens(out, out / "tokenizer.json"))
+    export(corpus, load(mixture(workshop, BOTH, tokens=30_000, **top)), {"parquet": {}}, out)
+    rows = open_tokens(out)
     assert [s.start for s in rows.plan.stages] == [0, 2048]
     assert len(rows) == pytest.approx(30_000 / 8, rel=0.02)
     component, epoch, row = rows.places(np.arange(len(rows)))

@@ -27,6 +27,11 @@ def export(
     blended: bool = typer.Option(
         False, "--blended", help="One stream with repeats, in training order, instead of a dataset a component."
     ),
+    whole: bool = typer.Option(
+        False, "--whole", help="Every document of a component, also those that its target does not need."
+    ),
+    reuse: Path = typer.Option(None, help="An export whose files are linked where they would be the same."),
+    plugin: list[Path] = typer.Option([], help="A .py file with a format of its own."),
     verify: Path = typer.Option(None, help="Compute the hashes of this export again, and write nothing."),
     rebuild: Path = typer.Option(None, help="Write the export of this manifest.json again, the same bytes."),
     workers: int = typer.Option(None, "-w", "--workers", min=1, help="Processes that tokenize; one a core unless given."),
@@ -52,12 +57,12 @@ def export(
     from curator.mixture import load, of_query
 
     opened = Corpus.existing(corpus)
-    engine = LocalEngine(workers)
+    engine, files = LocalEngine(workers), [str(p) for p in plugin]
     if rebuild:
         from curator.rebuilding import rebuild as write_again
 
         with Bars(in_bytes=False) as bars:
-            manifest = write_again(opened, rebuild, output, engine, bars)
+            manifest = write_again(opened, rebuild, output, engine, bars, files)
         if json:
             return as_json(manifest)
         console().print(f"{output} is, byte for byte, what {rebuild} says", soft_wrap=True)
@@ -69,7 +74,10 @@ def export(
     if tokenizer is not None:
         asked = asked.with_tokenizer(tokenizer)
     with Bars(in_bytes=False) as bars:
-        planned, manifest = write(opened, asked, formats, output, blended=blended, engine=engine, progress=bars)
+        planned, manifest = write(
+            opened, asked, formats, output, blended=blended, whole=whole, reuse=reuse, plugins=files, engine=engine,
+            progress=bars,
+        )
     if json:
         return as_json(manifest)
     from curator.cli.mix import print_plan

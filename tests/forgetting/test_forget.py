@@ -10,7 +10,7 @@ from curator.corpus import Corpus
 from curator.errors import CuratorError
 from curator.export import cached_export, export
 from curator.forgetting import choose, forget
-from curator.mixture import of_query, plan
+from curator.mixture import of_query
 from curator.verify import check
 from curator_catalog import Catalog
 from tests.conftest import Workshop
@@ -28,7 +28,7 @@ from tests.forgetting.conftest import (
 def test_no_byte_is_left(corpus: Corpus, expected: str) -> None:
     """Texts, final texts, titles, metadata, quarantine, caches; and the corpus is one that never held it."""
     outside = corpus.folder.parent / "export"
-    export(corpus, plan(corpus, of_query("true")), "parquet", outside)
+    export(corpus, of_query("true"), {"parquet": {}}, outside)
     inside = cached_export(corpus.folder, of_query("source = 'a'"))
     words = list((corpus.folder / "cache" / "words").glob("*.words"))
     with corpus.catalog.write() as con:
@@ -68,7 +68,7 @@ def test_no_byte_is_left(corpus: Corpus, expected: str) -> None:
     assert not inside.exists()
     assert not trial.folder.exists()
     assert not any(word.exists() for word in words)
-    assert NEEDLE.encode() in (outside / "data" / "all" / "train-00000.parquet").read_bytes() or holders(
+    assert NEEDLE.encode() in (outside / "parquet" / "all" / "train-00000-of-00001.parquet").read_bytes() or holders(
         outside
     )
     stones = corpus.sql(
