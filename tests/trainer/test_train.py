@@ -47,7 +47,9 @@ def run(export: Path, out: Path, kind: Any, **options: Any) -> Trained:
         "config": TINY[kind],
         "device": "cpu",
     }
-    return train(export, out, model=kind, **{**settings, **options})
+    result = train(export, out, model=kind, **{**settings, **options})
+    assert result is not None
+    return result
 
 
 @pytest.fixture(scope="module", params=["gpt", "bert"])
@@ -130,8 +132,8 @@ def test_bits_per_byte(trained: tuple[str, Trained, list[Progress]], export: Pat
     for name, component in result.components.items():
         held_out = counts[name]["heldout"]
         guess = np.log2(VOCABULARY) * held_out["tokens"] / held_out["bytes"]
-        assert component.bits_per_byte is not None
-        assert 0.2 * guess < component.bits_per_byte < 0.95 * guess
+        assert component.bits_per_byte_end is not None
+        assert 0.2 * guess < component.bits_per_byte_end < 0.95 * guess
 
 
 def test_a_stopped_run_goes_on_exactly(
@@ -211,7 +213,7 @@ def test_minutes_end_a_run(export: Path, tmp_path: Path) -> None:
     assert 1 <= result.steps < 20
     assert (result.out / f"checkpoint-{result.steps}").is_dir()
     assert json.loads((result.out / "run.json").read_text())["finished"]
-    assert all(c.bits_per_byte is None for c in result.components.values())
+    assert all(c.bits_per_byte_end is None for c in result.components.values())
 
 
 @pytest.mark.parametrize("kind", ["gpt", "bert"])
@@ -220,8 +222,8 @@ def test_packed_documents_do_not_see_each_other(export: Path, kind: Any) -> None
     objective: Any = "causal" if kind == "gpt" else "masked"
     dataset = MixtureDataset(export, objective=objective, vocab_size=VOCABULARY)
     torch.manual_seed(0)
-    config = configure(kind, dataset.rows, saved_tokenizer(dataset.rows), cpu=True, changes=TINY[kind])
-    model = build(kind, config).train(False)
+    config = configure(kind, objective, dataset.rows, saved_tokenizer(dataset.rows), cpu=True, changes=TINY[kind])
+    model = build(config, objective).train(False)
     batch = stack(dataset.__getitems__(range(40)))
     labels = batch.pop("labels")
     assert ("attention_mask" in batch) == (kind == "bert")

@@ -1,7 +1,8 @@
 """What a run has seen, a line a log step: ledger.jsonl, and the caller's progress.
 
 Rows and tokens of each component come from the plan by arithmetic, not from what passed through the loader, so they are
-right on every rank and after every resume. Tokens do not count padding.
+right on every rank and after every resume. Tokens do not count padding. The loss of a component is the mean over its
+predicted tokens since the last line.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from curator_trainer.models import plan_file
 from curator_trainer.schedule import Clock
+from curator_trainer.trainer import LOSS_OF
 
 if TYPE_CHECKING:
     from curator.rows import TokenRows
@@ -91,7 +93,9 @@ class Ledger(TrainerCallback):
             "tokens": tokens,
             "tokens_per_second": round(rate, 1),
             "seconds": round(now - self._started, 3),
-            "components": self.components(),
+            "components": {
+                name: seen | {"loss": logs.get(LOSS_OF + name)} for name, seen in self.components().items()
+            },
         }
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
