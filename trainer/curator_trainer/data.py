@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -125,4 +125,4 @@ def stack(rows: Sequence[Row]) -> Row:
     """Collate rows into a batch; a batch of MixtureDataset is taken as it is."""
     if isinstance(rows, Rows):
         return rows.columns
-    return {name: torch.stack([row[name] for row in rows]) for name in cast("Row", rows[0])}
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}

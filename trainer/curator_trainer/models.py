@@ -12,7 +12,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
@@ -123,7 +123,7 @@ def attention(config: PretrainedConfig, objective: Objective) -> str:
     """
     from curator import UsageError
 
-    mapping = MODEL_FOR_CAUSAL_LM_MAPPING if objective == "causal" else MODEL_FOR_MASKED_LM_MAPPING
+    mapping: Any = MODEL_FOR_CAUSAL_LM_MAPPING if objective == "causal" else MODEL_FOR_MASKED_LM_MAPPING
     if mapping[type(config)]._supports_sdpa:
         return "sdpa"
     if objective == "masked":
@@ -167,7 +167,7 @@ def _sizes(default: PretrainedConfig, layers: int, width: int, rows: TokenRows) 
     """The settings of a model of this size, under the names that its type has for them."""
     known, names = default.to_dict(), default.attribute_map
     was, heads = default.hidden_size, max(1, width // HEAD)
-    values = {
+    values: dict[str, Any] = {
         "vocab_size": rows.vocab_size, "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads,
         "max_position_embeddings": rows.seq_len,
     }  # fmt: skip

@@ -171,7 +171,8 @@ def prepare(
     }  # fmt: skip
     run = {
         "run_version": RUN_VERSION, "model": kind, "objective": aim,
-        "config": json.loads(built.config.to_json_string(use_diff=False)), "fingerprint": rows.fingerprint,
+        "config": {k: v for k, v in json.loads(built.config.to_json_string(use_diff=False)).items() if k != "_name_or_path"},
+        "fingerprint": rows.fingerprint,
         "rows_a_step": rows_a_step, "seed": seed, "mask_rate": mask_rate, "whole_word": whole_word,
         "steps": steps or planned, "began_from": began and began.digest,
         "arguments": json.loads(json.dumps(settings, default=str)),
@@ -190,7 +191,12 @@ def prepare(
         mask_rate=mask_rate if aim == "masked" else None,
         held_out_tokens=held_out_tokens,
         run=run,
-        notes={"export": str(Path(export).absolute()), "from": began and str(began.folder)},
+        notes={
+            "export": str(Path(export).absolute()),
+            "from": began and str(began.folder),
+            "parameters": built.num_parameters(),
+            "shares": dict(zip(rows.names, rows.shares, strict=True)),
+        },
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,10 +87,11 @@ def train(
     setup = prepare(export, **options)
     earlier = _refuse_another(out, setup.run)
     disable_progress_bar()  # type: ignore[no-untyped-call]  # of writing checkpoints
-    trainer, ledger = _trainer(setup, out, tell)
+    trainer, ledger = trainer_of(setup, out, tell)
     trainer.accelerator.wait_for_everyone()  # all have looked into `out` before one writes there
     first, run = trainer.is_world_process_zero(), setup.run | setup.notes
     if first:
+        run["run_id"] = earlier.get("run_id") or uuid.uuid4().hex
         run["bits_per_byte_start"] = earlier.get("bits_per_byte_start") or _measured(setup)
         out.mkdir(parents=True, exist_ok=True)
         _write(out / "run.json", run | {"finished": False})
@@ -106,7 +108,10 @@ def train(
     return trained
 
 
-def _trainer(setup: Setup, out: Path, tell: Callable[[Progress], None]) -> tuple[MixtureTrainer, Ledger]:
+def trainer_of(
+    setup: Setup, out: Path, tell: Callable[[Progress], None]
+) -> tuple[MixtureTrainer, Ledger]:
+    """transformers' Trainer for a training, and the ledger that it writes into `out`."""
     warm_up = max(1, min(MOST_WARM_UP, int(WARM_UP * setup.steps)))
     schedule = Schedule(setup.steps, warm_up if setup.seconds is None else min(warm_up, 20))
     clock = Clock(schedule, setup.seconds)

@@ -7,15 +7,17 @@ own loss ignores how many tokens the other micro-batches and processes have.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import Trainer
-from transformers.modeling_outputs import ModelOutput
 
 from curator_trainer.data import IGNORED, MixtureDataset, stack
 from curator_trainer.inputs import Inputs
 from curator_trainer.schedule import Schedule
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 LOSS_OF = "loss/"  # before the name of a component, in logs
 
@@ -44,7 +46,7 @@ class MixtureTrainer(Trainer):
         super().__init__(
             model=model,
             train_dataset=train_dataset,
-            data_collator=stack,  # type: ignore[arg-type]  # a batch is a list to transformers
+            data_collator=stack,
             compute_loss_func=self._loss,
             **options,
         )
@@ -68,7 +70,7 @@ class MixtureTrainer(Trainer):
         return super().compute_loss(model, prepared, *args, **kwargs)
 
     def _loss(
-        self, outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None
+        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None
     ) -> torch.Tensor:
         logits = cast("torch.Tensor", outputs["logits"]).float()
         if self._causal:
@@ -99,6 +101,6 @@ class MixtureTrainer(Trainer):
         if self._schedule is None:
             return super().create_scheduler(num_training_steps, optimizer)
         if self.lr_scheduler is None:
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self._schedule)
+            self.lr_scheduler = LambdaLR(cast("Optimizer", optimizer or self.optimizer), self._schedule)
             self._created_lr_scheduler = True
         return self.lr_scheduler
