@@ -111,7 +111,7 @@ def test_sizes_come_from_the_ladder(export: Path) -> None:
     assert (gpt.n_positions, llama.max_position_embeddings) == (64, 64)
     assert roberta.max_position_embeddings == 64 + roberta.pad_token_id + 1
     assert config("gpt", hidden_size=64).n_embd == config("gpt", n_embd=64).n_embd == 64
-    with pytest.raises(UsageError, match="config 'num_layers': llama has no such .* did you mean num_hidden_layers"):
+    with pytest.raises(UsageError, match=r"config 'num_layers': llama has no such .* did you mean num_hidden_layers"):
         config("llama", num_layers=2)
     with pytest.raises(UsageError, match="'deberta-v2' has no sdpa attention"):
         config("deberta-v2")

@@ -84,7 +84,7 @@ def test_resuming_keeps_where_it_began(english: Path, tmp_path: Path) -> None:
     torch.nn.init.zeros_(model.transformer.ln_f.bias.data)
     model.save_pretrained(other)
     for start in (other, None):
-        with pytest.raises(UsageError, match="holds a run with (began_from '|model 'gpt2', not 'gpt')"):
+        with pytest.raises(UsageError, match=r"holds a run with (began_from '|model 'gpt2', not 'gpt')"):
             run(german, out, start=start)
     moved = shutil.copytree(english / "model", tmp_path / "moved")
     result = run(german, out, start=moved)
