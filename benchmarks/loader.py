@@ -183,7 +183,7 @@ for start in range(0, 1600, 16): dataset.__getitems__(range(start, start + 16))
 before, most = resident(), 0
 for start in range(1600, len(dataset) - 16, 16):
     dataset.__getitems__(range(start, start + 16))
-    if start % 512 == 0: most = max(most, resident()["VmRSS"])
+    if start % 496 == 0: most = max(most, resident()["VmRSS"])
 after = resident()
 print((most - before["VmRSS"]) / 1024, (after["RssAnon"] - before["RssAnon"]) / 1024, len(dataset) * {length} / 1e6)
 """
