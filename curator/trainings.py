@@ -77,4 +77,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     whole = ledger.read_text().rpartition("\n")[0] if ledger.is_file() else ""
     if not whole:
         raise UsageError(f"the training in {folder} has not logged a step; nothing to record")
-    return json.loads(run.read_text()), [json.loads(line) for line in whole.splitlines()]
+    about: dict[str, Any] = json.loads(run.read_text())
+    if "run_id" not in about:
+        raise UsageError(f"the training in {folder} is of an older curator, which kept too little to record it")
+    return about, [json.loads(line) for line in whole.splitlines()]

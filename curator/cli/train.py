@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from curator_trainer.ledger import Progress
     from curator_trainer.train import Trained
 
-RUN, MODEL, DATA = "How long", "Model", "Data"
+RUN, MODEL, DATA = "Training", "Model", "Data"
 
 
 def train(
@@ -29,7 +29,7 @@ def train(
     dry_run: bool = typer.Option(False, "--dry-run", help="Show sizes, shares and hours; train nothing."),
     model: str = typer.Option(
         None,
-        help="gpt, bert, or a model type of transformers (llama, qwen3, modernbert). [default: gpt]",
+        help="gpt, bert, or a model type of transformers (llama, qwen3, modernbert). (default: gpt)",
         rich_help_panel=MODEL,
     ),
     start: Path = typer.Option(
@@ -46,7 +46,7 @@ def train(
     ),
     steps: int = typer.Option(None, help="Train for so many steps.", rich_help_panel=RUN),
     batch_tokens: int = typer.Option(
-        None, min=1, help="Tokens a step. [default: 2048 on a CPU, else 65536]", rich_help_panel=RUN
+        None, min=1, help="Tokens a step. (default: 2048 on a CPU, else 65536)", rich_help_panel=RUN
     ),
     seed: int = typer.Option(0, help="Of new weights and dropout.", rich_help_panel=RUN),
     device: str = typer.Option("auto", help="auto, cpu or cuda.", rich_help_panel=RUN),
@@ -61,7 +61,7 @@ def train(
     ),
     vocab_size: int = typer.Option(
         None,
-        help="Of the tokenizer to train, where the mixture names none. [default: 8192]",
+        help="Of the tokenizer to train, where the mixture names none. (default: 8192)",
         rich_help_panel=DATA,
     ),
     mask_rate: float = typer.Option(
@@ -110,8 +110,13 @@ def train(
     from curator_trainer.train import train as run
 
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
-    with _Bar(shown=first) as bar:
-        trained = run(folder, output, tell=bar, **options)  # type: ignore[arg-type]  # prepare checks them
+    try:
+        with _Bar(shown=first) as bar:
+            trained = run(folder, output, tell=bar, **options)  # type: ignore[arg-type]  # prepare checks them
+    except KeyboardInterrupt:
+        if first and (output / "run.json").is_file():
+            _record(corpus, output)
+        raise
     if trained is None:
         return None
     recorded = _record(corpus, trained.out)

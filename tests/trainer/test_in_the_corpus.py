@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import curator
+import curator.cli.train
 from curator.errors import UsageError
 from curator.trainings import Recorded, record
 from tests.cli.conftest import call
@@ -95,6 +96,24 @@ def test_recording_again_replaces(place: Path, gpt: str, tmp_path: Path) -> None
     assert corpus.sql("SELECT count(*) FROM trainings WHERE model LIKE '%/gpt'").rows() == [(1,)]
     with pytest.raises(UsageError, match=r"holds no training: it has no run\.json"):
         record(corpus, tmp_path)
+
+
+def test_a_stopped_training(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C leaves what there is in the catalog, unfinished; going on replaces it by the whole."""
+
+    def stop(self: Any, progress: Any) -> None:
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    words = ["train", "export", *SMALL, "--steps", 6, "--held-out-tokens", 0, "-o", "stopped"]
+    with monkeypatch.context() as patched:
+        patched.setattr(curator.cli.train._Bar, "__call__", stop)
+        assert call(*words, folder=place).code == 130
+    corpus = curator.open(str(place / "corpus"))
+    query = "SELECT steps, finished, count(l.step) FROM trainings t JOIN ledger l USING (training_id) WHERE model LIKE '%/stopped' GROUP BY ALL"
+    assert corpus.sql(query).rows() == [(4, False, 8)]
+    assert call(*words, folder=place).code == 0
+    assert corpus.sql(query).rows() == [(6, True, 12)]
 
 
 def test_another_corpus_and_none(place: Path, gpt: str, tmp_path: Path) -> None:
