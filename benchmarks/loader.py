@@ -228,7 +228,7 @@ def main() -> None:
                 grown, anonymous, read = elsewhere(GROWTH, large, length)
                 facts.append(
                     f"resident memory while {read:.0f}M tokens of {given.large} GB are read, T={length}: "
-                    f"{grown:+.0f} MB at most, {anonymous:+.0f} MB of it not mapped files"
+                    f"{grown:+.0f} MB at most with pages of the page cache, {anonymous:+.0f} MB without"
                 )
     Console().print(table)
     print("\n".join(facts))

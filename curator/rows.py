@@ -6,17 +6,15 @@
 
 Every file is mapped, not read: a batch is a look-up in the plan and a copy of its pieces, in one compiled loop.
 There is no state to save, and any process may read any row. Cost: 0.5 us a row for the look-up (of thousands
-together, which are kept), 1 ns a token for the copy of ids, labels and positions. Of large
-payloads, what was read is unmapped again, or a process would in the end hold all of it in its memory: for a page that
-is touched the kernel maps 64 KiB, or 2 MiB where the page cache has huge pages (measured: 700 MB after 350 rows; to
-unmap costs 10 us). Rejected: a shuffled copy of the payload, which costs the disk again for every seed and
-length.
+together, which are kept), 1 ns a token for the copy of ids, labels and positions. What was read stays mapped, so
+that a process seems as large as the payload; all but 2 MB of it are pages of the page cache, shared, and given up when
+memory is short. Rejected: to unmap what was read, which kept that below 64 MB and made reading 1 GB six times slower,
+for a page fault maps 2 MiB; a shuffled copy of the payload, which costs the disk again for every seed and length.
 """
 
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -33,8 +31,6 @@ from curator.plan import Places, Plan, keyed
 FORMAT_VERSION = 1
 _DRAWS = 2  # the first key of `draws`, apart from those of the order
 _AT_ONCE = 1 << 13  # rows that are looked up together
-_SMALL = 32 << 20  # bytes of files that may stay mapped
-_MAPPED_ROWS = 16  # rows of larger ones that are read before they are unmapped
 
 I64 = NDArray[np.int64]
 
@@ -65,8 +61,6 @@ class Split:
         # as plain arrays, of which numba finds the type in a tenth of the time
         self._payload = np.asarray(mapped)
         self.packed = Packed(np.asarray(starts), np.asarray(pieces))
-        self._maps: list[mmap.mmap] = [m for a in (mapped, starts, pieces) if (m := getattr(a, "_mmap", None))]
-        self.mapped = sum(len(m) for m in self._maps)  # bytes
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -76,15 +70,11 @@ class Split:
         """int64[rows]: the tokens in each row."""
         return self.packed.tokens()
 
-    def read(self, copy: Callable[..., None], rows: I64, places: I64, end: int, arrays: tuple[I64, ...]) -> None:
+    def read(
+        self, copy: Callable[..., None], rows: I64, places: I64, end: int, arrays: tuple[I64, ...]
+    ) -> None:
         """Copy `rows` into the rows `places` of `arrays`."""
         copy(self._payload, self.packed.row_starts, self.packed.pieces, rows, places, end, *arrays)
-
-    def unmap(self) -> None:
-        """Let go of pages; what is read next comes from the page cache."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            for mapped in self._maps:
-                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class TokenRows:
@@ -118,7 +108,6 @@ class TokenRows:
         self._dtype = np.dtype(tokens["dtype"])
         self._check(tokens["files"], described["files"])
         self._train = [self._split("train", name) for name in self.names]
-        self._large = sum(split.mapped for split in self._train if split) > _SMALL
         # what was looked up last, and of which rows: batches mostly follow one another
         self._last = (0, 0, self.plan.lookup([]))
 
@@ -160,17 +149,11 @@ class TokenRows:
     def _filled(self, copy: Callable[..., None], rows: ArrayLike, count: int) -> tuple[I64, ...]:
         component, _, row = self.places(rows)
         arrays = self._empty(len(row), count)
-        step = _MAPPED_ROWS if self._large else max(1, len(row))
-        for start in range(0, len(row), step):
-            here = component[start : start + step]
-            for number in set(here.tolist()):
-                places = np.flatnonzero(here == number) + start
-                split = self._train[number]
-                assert split is not None  # a component without rows has no share
-                split.read(copy, row[places], places, self.end_id, arrays)
-            if self._large:
-                for split in filter(None, self._train):
-                    split.unmap()
+        for number in set(component.tolist()):
+            places = np.flatnonzero(component == number)
+            split = self._train[number]
+            assert split is not None  # a component without rows has no share
+            split.read(copy, row[places], places, self.end_id, arrays)
         return arrays
 
     def tokens(self, rows: ArrayLike) -> I64:
