@@ -229,7 +229,7 @@ def _print(trained: Trained) -> None:
 def _change(start: float | None, end: float | None) -> tuple[str, str]:
     if start is None or end is None:
         return ("-", "-")
-    return (f"{start:.3f} -> {end:.3f}", f"{100 * (end / start - 1):+.1f} %" if start else "-")
+    return (f"{start:.3f} -> {end:.3f}", f"{end - start:+.3f}")
 
 
 def _print_limit(found: Trained | Estimate) -> None:
