@@ -3,16 +3,16 @@
 A row is `seq_len` tokens of packed documents. Positions restart at each document, which is what transformers' causal
 models take document boundaries from, as long as they get no attention_mask and `use_cache` is off; so causal rows have
 none. BERT's models do not read boundaries from positions: masked rows have a 4D bool mask, which sdpa attention takes
-as it is. Cost: one compiled copy a batch; with collation 20 Mtok/s a core at 256 tokens, 77 at 2,048 (torch's calls
-are most of it). Rejected: an IterableDataset, which transformers resumes by reading everything again, and which every
-rank reads in full.
+as it is. Cost: one compiled copy a batch, which `stack` hands on whole; benchmarks/loader.py has the rates, also those
+of a loader that stacks row by row. Rejected: an IterableDataset, which transformers resumes by reading everything
+again, and which every rank reads in full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from curator_trainer.masking import Masking
 
 if TYPE_CHECKING:
-    from curator.rows import Batch, TokenRows
+    from curator.rows import HeldOut, TokenRows
 
 Objective = Literal["causal", "masked"]
 Row = dict[str, torch.Tensor]
@@ -34,8 +34,9 @@ class MixtureDataset(Dataset[Row]):
     Labels are -100 on padding and on the first token of a document, which nothing before it predicts. With
     objective="masked" the tokens to predict are masked (of `mask_rate`, 80 % become [MASK], 10 % another token, 10 %
     stay), as a function of (seed, row, position) alone, and attention_mask, bool[1, seq_len, seq_len], keeps documents
-    apart. Do not shuffle it: the plan has. The export is tokenized first if it has not been; `seq_len` and
-    `vocab_size` are as in `curator.open_tokens`.
+    apart; with `whole_word` all tokens of a word are asked for, or none. `components` adds the number of each row's
+    component, int64, which models do not take: pop it first. Do not shuffle it: the plan has. The export is tokenized
+    first if it has not been; `seq_len` and `vocab_size` are as in `curator.open_tokens`.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class MixtureDataset(Dataset[Row]):
         *,
         objective: Objective = "causal",
         mask_rate: float = 0.30,
+        whole_word: bool = False,
+        components: bool = False,
         seq_len: int | None = None,
         vocab_size: int | None = None,
     ) -> None:
@@ -51,27 +54,20 @@ class MixtureDataset(Dataset[Row]):
 
         if objective not in ("causal", "masked"):
             raise UsageError(f"objective {objective!r}: there are causal and masked")
+        if whole_word and objective == "causal":
+            raise UsageError("whole_word is how tokens are masked, and objective 'causal' masks none; leave it out")
         self.rows: TokenRows = open_tokens(export, seq_len=seq_len, vocab_size=vocab_size)
-        self.objective = objective
-        self.masking = Masking.of(self.rows, mask_rate) if objective == "masked" else None
+        self.objective, self.components = objective, components
+        self.masking = (
+            Masking.of(self.rows, mask_rate, whole_word=whole_word) if objective == "masked" else None
+        )
 
     @staticmethod
-    def from_corpus(
-        corpus: str | Path,
-        mixture: str | Path,
-        *,
-        objective: Objective = "causal",
-        mask_rate: float = 0.30,
-        seq_len: int | None = None,
-        vocab_size: int | None = None,
-    ) -> MixtureDataset:
-        """A mixture of a corpus, through an export in the corpus's cache."""
+    def from_corpus(corpus: str | Path, mixture: str | Path, **options: Any) -> MixtureDataset:
+        """A mixture of a corpus, through an export in the corpus's cache; `options` are the class's."""
         from curator import cached_export
 
-        export = cached_export(corpus, mixture)
-        return MixtureDataset(
-            export, objective=objective, mask_rate=mask_rate, seq_len=seq_len, vocab_size=vocab_size
-        )
+        return MixtureDataset(cached_export(corpus, mixture), **options)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,20 +75,42 @@ class MixtureDataset(Dataset[Row]):
     def __getitem__(self, index: int) -> Row:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+    def __getitems__(self, indices: Sequence[int]) -> Rows:
         """Several rows with one look-up and one copy; DataLoader calls it for a batch."""
         rows = np.asarray(indices, dtype=np.int64)
-        columns = encode(self.rows.read(rows), rows, self.masking)
-        unbound = [column.unbind(0) for column in columns.values()]
-        return [dict(zip(columns, row, strict=True)) for row in zip(*unbound, strict=True)]
+        columns = encode(self.rows, rows, self.masking)
+        if self.components:
+            columns["component"] = torch.from_numpy(self.rows.places(rows).component)
+        return Rows(columns)
 
 
-def encode(batch: Batch, rows: np.ndarray[tuple[int], np.dtype[np.int64]], masking: Masking | None) -> Row:
-    """What a model takes, for a batch of tokens: masked where `masking` is given, as rows numbered `rows`."""
-    ids, position, document = (torch.from_numpy(array) for array in batch)
+class Rows(Sequence[Row]):
+    """The rows of one batch: views of its `columns`, so that whoever takes it whole copies nothing."""
+
+    def __init__(self, columns: Row) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns["input_ids"])
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Rows: ...
+    def __getitem__(self, index: int | slice) -> Row | Rows:
+        taken = {name: column[index] for name, column in self.columns.items()}
+        return Rows(taken) if isinstance(index, slice) else taken
+
+
+def encode(
+    source: TokenRows | HeldOut, rows: np.ndarray[tuple[int], np.dtype[np.int64]], masking: Masking | None
+) -> Row:
+    """What a model takes, of `rows` of a source: masked where `masking` is given."""
     if masking is None:
-        labels = torch.where((document < 0) | (position == 0), IGNORED, ids)
+        ids, labels, position = (torch.from_numpy(array) for array in source.causal(rows))
         return {"input_ids": ids, "labels": labels, "position_ids": position}
+    batch = source.read(rows)
+    ids, position, document = (torch.from_numpy(array) for array in batch)
     masked, chosen = masking(batch, rows)
     return {
         "input_ids": torch.from_numpy(masked),
@@ -103,6 +121,8 @@ def encode(batch: Batch, rows: np.ndarray[tuple[int], np.dtype[np.int64]], maski
     }
 
 
-def stack(rows: list[Row]) -> Row:
-    """Collate rows into a batch."""
+def stack(rows: Sequence[Row]) -> Row:
+    """Collate rows into a batch; a batch of MixtureDataset is taken as it is."""
+    if isinstance(rows, Rows):
+        return rows.columns
     return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}

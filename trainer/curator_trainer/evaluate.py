@@ -2,7 +2,7 @@
 
 The mean loss of the tokens that are predicted, in bits, times tokens a byte of the component's held-out text. First
 tokens of documents, which nothing predicts, are so charged the mean. For a masked model it is the mean over masked
-tokens, and compares with other masked models only. Of a large component rows are taken at even distances; they are
+tokens, one by one and not by words, and compares with other masked models only. Of a large component rows are taken at even distances; they are
 packed from long documents to short, so that each length has its part.
 """
 
@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from curator_trainer.data import IGNORED, encode
+from curator_trainer.inputs import Inputs
 from curator_trainer.masking import HELD_OUT, Masking
 
 if TYPE_CHECKING:
@@ -42,20 +43,19 @@ def bits_per_byte(
 def _mean_loss(
     model: PreTrainedModel, held_out: HeldOut, seq_len: int, masking: Masking | None, most_tokens: int
 ) -> float:
+    inputs = Inputs(model)
     model.train(False)
     count = min(len(held_out), max(1, most_tokens // seq_len))
     chosen = np.unique(np.linspace(0, len(held_out) - 1, count).astype(np.int64))
     at_once = max(1, 4096 // seq_len)
     total, predicted = 0.0, 0
     for start in range(0, len(chosen), at_once):
-        rows = chosen[start : start + at_once]
-        columns = {k: v.to(model.device) for k, v in encode(held_out.read(rows), rows, masking).items()}
+        columns = encode(held_out, chosen[start : start + at_once], masking)
+        columns = {k: v.to(model.device) for k, v in columns.items()}
         labels = columns.pop("labels")
+        logits = model(**inputs(columns)).logits
         if masking is None:
-            logits = model(**columns, use_cache=False).logits[:, :-1]  # with a cache, boundaries are not seen
-            labels = labels[:, 1:]
-        else:
-            logits = model(**columns).logits
+            logits, labels = logits[:, :-1], labels[:, 1:]
         asked = labels != IGNORED
         total += torch.nn.functional.cross_entropy(
             logits[asked].float(), labels[asked], reduction="sum"

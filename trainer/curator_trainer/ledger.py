@@ -1,7 +1,8 @@
 """What a run has seen, a line a log step: ledger.jsonl, and the caller's progress.
 
 Rows and tokens of each component come from the plan by arithmetic, not from what passed through the loader, so they are
-right on every rank and after every resume. Tokens do not count padding.
+right on every rank and after every resume. Tokens do not count padding. The loss of a component is the mean over its
+predicted tokens since the last line.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from curator_trainer.models import plan_file
 from curator_trainer.schedule import Clock
+from curator_trainer.trainer import LOSS_OF
 
 if TYPE_CHECKING:
     from curator.rows import TokenRows
@@ -36,6 +38,38 @@ class Progress:
     seconds_left: float | None
 
 
+class Count:
+    """Rows and tokens of each component by a step, from the plan."""
+
+    def __init__(self, rows: TokenRows, rows_a_step: int) -> None:
+        self._rows, self._rows_a_step, self._step = rows, rows_a_step, 0
+        self._tokens = np.zeros(len(rows.names), dtype=np.int64)
+        self._seen = np.zeros(len(rows.names), dtype=np.int64)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all components."""
+        return int(self._tokens.sum())
+
+    def advance(self, step: int) -> None:
+        """Count up to the end of a step that is not before the last."""
+        for start in range(self._step * self._rows_a_step, step * self._rows_a_step, 1 << 16):
+            rows = np.arange(start, min(start + (1 << 16), step * self._rows_a_step))
+            component = self._rows.places(rows).component
+            self._seen += np.bincount(component, minlength=len(self._seen))
+            np.add.at(self._tokens, component, self._rows.tokens(rows))
+        self._step = step
+
+    def components(self) -> dict[str, dict[str, Any]]:
+        """Rows, tokens and epochs of each component."""
+        found = {}
+        for number, name in enumerate(self._rows.names):
+            seen = int(self._seen[number])
+            epochs = seen / max(self._rows.plan.components[number].rows, 1)
+            found[name] = {"rows": seen, "tokens": int(self._tokens[number]), "epochs": round(epochs, 4)}
+        return found
+
+
 class Ledger(TrainerCallback):
     """Writes the ledger and tells progress."""
 
@@ -48,10 +82,7 @@ class Ledger(TrainerCallback):
         clock: Clock,
     ) -> None:
         self.path, self.tell, self.clock = path, tell, clock
-        self._rows, self._rows_a_step = rows, rows_a_step
-        self._step = 0
-        self._tokens = np.zeros(len(rows.names), dtype=np.int64)
-        self._seen = np.zeros(len(rows.names), dtype=np.int64)
+        self._rows, self._count = rows, Count(rows, rows_a_step)
         self._started = self._last = time.monotonic()
         self.at_start = 0
 
@@ -65,8 +96,8 @@ class Ledger(TrainerCallback):
             self.path.write_text(
                 "".join(json.dumps(line) + "\n" for line in lines if line["step"] <= state.global_step)
             )
-        self._advance(state.global_step)
-        self.at_start = int(self._tokens.sum())
+        self._count.advance(state.global_step)
+        self.at_start = self._count.tokens
 
     def on_log(
         self,
@@ -79,10 +110,10 @@ class Ledger(TrainerCallback):
         """Write a line."""
         if not logs or "loss" not in logs or not state.is_world_process_zero:
             return
-        before, since = int(self._tokens.sum()), self._last
-        self._advance(state.global_step)
+        before, since = self._count.tokens, self._last
+        self._count.advance(state.global_step)
         now = self._last = time.monotonic()
-        tokens = int(self._tokens.sum())
+        tokens = self._count.tokens
         rate = (tokens - before) / max(now - since, 1e-9)
         line = {
             "step": state.global_step,
@@ -91,7 +122,9 @@ class Ledger(TrainerCallback):
             "tokens": tokens,
             "tokens_per_second": round(rate, 1),
             "seconds": round(now - self._started, 3),
-            "components": self.components(),
+            "components": {
+                name: seen | {"loss": logs.get(LOSS_OF + name)} for name, seen in self._count.components().items()
+            },
         }
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -113,20 +146,3 @@ class Ledger(TrainerCallback):
         """The ledger so far; a line that a kill cut short is left out."""
         whole = self.path.read_text().rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
-
-    def components(self) -> dict[str, dict[str, int | float]]:
-        """Rows, tokens and epochs of each component up to the last line."""
-        found = {}
-        for number, name in enumerate(self._rows.names):
-            seen = int(self._seen[number])
-            epochs = seen / max(self._rows.plan.components[number].rows, 1)
-            found[name] = {"rows": seen, "tokens": int(self._tokens[number]), "epochs": round(epochs, 4)}
-        return found
-
-    def _advance(self, step: int) -> None:
-        for start in range(self._step * self._rows_a_step, step * self._rows_a_step, 1 << 16):
-            rows = np.arange(start, min(start + (1 << 16), step * self._rows_a_step))
-            component = self._rows.places(rows).component
-            self._seen += np.bincount(component, minlength=len(self._seen))
-            np.add.at(self._tokens, component, self._rows.tokens(rows))
-        self._step = step

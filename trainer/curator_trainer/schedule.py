@@ -9,12 +9,9 @@ was wrong by a factor of two; cosine, whose rates all depend on the end.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
-if TYPE_CHECKING:
-    from torch.optim import Optimizer
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 WARM_UP, PLATEAU = 0.05, 0.8  # shares of the steps: until the first it rises, from the second on it falls
 MOST_WARM_UP = 200  # steps
@@ -75,22 +72,3 @@ class Clock(TrainerCallback):
 
     def _steps_within(self, seconds: float, step: int) -> int:
         return int(max(0.0, seconds) * (step - self._first) / max(self.elapsed(), 1e-9))
-
-
-class ScheduledTrainer(Trainer):
-    """transformers' Trainer with a Schedule, unless its arguments name a scheduler."""
-
-    def __init__(self, *args: Any, schedule: Schedule | None, **kwargs: Any) -> None:
-        self._schedule = schedule
-        super().__init__(*args, **kwargs)
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The learning rate's schedule."""
-        from torch.optim.lr_scheduler import LambdaLR
-
-        if self._schedule is None:
-            return super().create_scheduler(num_training_steps, optimizer)
-        if self.lr_scheduler is None:
-            self.lr_scheduler = LambdaLR(cast("Optimizer", optimizer or self.optimizer), self._schedule)
-            self._created_lr_scheduler = True
-        return self.lr_scheduler
