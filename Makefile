@@ -36,6 +36,7 @@ $(VENV)/tests-installed: pyproject.toml | $(VENV)/bin/python
 	touch $@ $(VENV)/installed
 
 # Does curation pay? Rust's documentation, as read and as the recipe keeps it; The Rust Book is held out.
+# Of another corpus, or more arms: benchmarks/ablation.py --help, and ABLATION_OPTIONS.
 ABLATION ?= $(abspath .ablation)
 PAGES = source = 'rust' AND regexp_matches(source_key, '^(std|core|alloc|test|proc_macro)/') \
 	AND md5_number_lower(regexp_extract(source_key, '[^/]*(/index[.]html)?$$')) % 64 = 0

@@ -27,6 +27,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def select(corpus: Any, name: str, sql: str) -> Selection:
         )
     ids = [chosen["doc_id"].to_list()]
     keys = corpus.sql(
-        "SELECT doc_id, source, source_key, doc_key::VARCHAR AS doc_key FROM documents WHERE doc_id IN (SELECT unnest(?))", ids
+        "SELECT doc_id, source, source_key, doc_key::VARCHAR AS doc_key FROM documents WHERE doc_id IN (SELECT unnest(?))",
+        ids,
     )
     if "text" not in chosen.columns:
         chosen = corpus.sql("SELECT doc_id, text FROM texts WHERE doc_id IN (SELECT unnest(?))", ids).pl()
@@ -86,7 +88,10 @@ def refuse_copies(
     for arm in arms:
         for holdout in held_out:
             both = arm.frame.join(holdout.frame, on="doc_id", how="semi")
-            found += [f"{arm.name}: {s} {k} is in {holdout.name}" for s, k in both.select("source", "source_key").rows()]
+            found += [
+                f"{arm.name}: {s} {k} is in {holdout.name}"
+                for s, k in both.select("source", "source_key").rows()
+            ]
             for document, other, alike in overlap.copies(grams[arm.name], grams[holdout.name], common):
                 one, two = arm.frame.row(document, named=True), holdout.frame.row(other, named=True)
                 if one["doc_id"] != two["doc_id"]:
@@ -97,7 +102,9 @@ def refuse_copies(
     if found:
         more = f"\n  and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
         raise curator.UsageError(
-            "training and held-out documents overlap; exclude them in the arms' SQL:\n  " + "\n  ".join(found[:NAMED]) + more
+            "training and held-out documents overlap; exclude them in the arms' SQL:\n  "
+            + "\n  ".join(found[:NAMED])
+            + more
         )
 
 
@@ -119,7 +126,9 @@ def decontaminated(
     return clean, cut
 
 
-def prepare(work: Path, arms: Sequence[Selection], held_out: Sequence[Selection], settings: dict[str, Any]) -> Path:
+def prepare(
+    work: Path, arms: Sequence[Selection], held_out: Sequence[Selection], settings: dict[str, Any]
+) -> Path:
     """The folder of these texts and settings: arms and holdouts as files, a corpus with a source for each arm, a tokenizer."""
     digest = xxhash.xxh3_64(json.dumps(settings, sort_keys=True).encode())
     for selection in (*arms, *held_out):
@@ -136,12 +145,16 @@ def prepare(work: Path, arms: Sequence[Selection], held_out: Sequence[Selection]
     recipe = {
         "name": "arms",
         "corpus": str(folder / "corpus"),
-        "sources": [{"parquet": {"name": a.name, "path": str(folder / "arms" / f"{a.name}.parquet")}} for a in arms],
+        "sources": [
+            {"parquet": {"name": a.name, "path": str(folder / "arms" / f"{a.name}.parquet")}} for a in arms
+        ],
         "steps": [],
     }
     (folder / "arms.yaml").write_text(yaml.safe_dump(recipe))
     command = [sys.executable, "-m", "curator", "run", str(folder / "arms.yaml"), "--workers", "1"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    read = subprocess.run(command, capture_output=True, text=True)
+    if read.returncode:
+        raise curator.CuratorError(f"{folder / 'arms.yaml'} could not be read:\n{read.stderr[-2000:]}")
     least = min(a.described()["bytes"] for a in arms) / 4
     every = export(folder, "tokenizer", {a.name: 1.0 for a in arms}, seed=0, tokens=len(arms) * least)
     rows = curator.open_tokens(every, vocab_size=settings["vocab"])
@@ -197,7 +210,9 @@ def run(folder: Path, arm: Selection, seed: int, exported: Path) -> dict[str, An
     return {"arm": arm.name, "seed": seed, "epochs": values["tokens"] / whole, **values}
 
 
-def run_all(folder: Path, arms: Sequence[Selection], seeds: int, processes: int, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def run_all(
+    folder: Path, arms: Sequence[Selection], seeds: int, processes: int, settings: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Every arm with every seed, seed by seed, so that what is there early is balanced."""
     results = []
     with ThreadPoolExecutor(processes) as pool:
@@ -225,9 +240,11 @@ def run_all(folder: Path, arms: Sequence[Selection], seeds: int, processes: int,
 def ablate(corpus: str, arms: Mapping[str, str], holdouts: Mapping[str, str], control: tuple[str, str] | None,
            work: Path, settings: dict[str, Any], seeds: int, processes: int) -> dict[str, Any]:  # fmt: skip
     """Do everything that is missing, and return the results."""
+    asked = {**holdouts, **({control[0]: control[1]} if control else {})}
+    if twice := arms.keys() & asked.keys():
+        raise curator.UsageError(f"{', '.join(sorted(twice))} names an arm and a holdout; rename one")
     opened = curator.open(corpus)
     chosen = [select(opened, name, sql) for name, sql in arms.items()]
-    asked = {**holdouts, **({control[0]: control[1]} if control else {})}
     held_out = [select(opened, name, sql) for name, sql in asked.items()]
     clean, cut = decontaminated(chosen, held_out)
     folder = prepare(work, clean, held_out, settings)
@@ -239,6 +256,7 @@ def ablate(corpus: str, arms: Mapping[str, str], holdouts: Mapping[str, str], co
         r["bits_per_byte"] = {name: sum(of[name]) / int(size.sum()) for name, size in sizes.items()}
     return {
         "settings": settings,
+        "versions": {name: version(name) for name in ("corpus-curator", "torch", "transformers", "tokenizers")},
         "arms": {a.name: a.described() | {"cut": cut[a.name]} for a in clean},
         "holdouts": {h.name: h.described() for h in held_out},
         "control": control[0] if control else None,
@@ -257,11 +275,15 @@ def named(text: str) -> tuple[str, str]:
 
 def arguments(values: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--corpus", default="./corpus")
     parser.add_argument("--raw", required=True, help="SQL: the first arm, which the others are compared with")
     parser.add_argument("--curated", required=True, help="SQL: the second arm")
-    parser.add_argument("--arm", type=named, action="append", default=[], metavar="NAME=SQL", help="a further arm")
+    parser.add_argument(
+        "--arm", type=named, action="append", default=[], metavar="NAME=SQL", help="a further arm"
+    )
     parser.add_argument("--holdout", type=named, action="append", required=True, metavar="NAME=SQL")
     parser.add_argument("--control", type=named, metavar="NAME=SQL", help="a holdout that raw should win")
     parser.add_argument("--tokens", type=int, default=600_000, help="that each run trains on")
@@ -271,23 +293,32 @@ def arguments(values: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--work", type=Path, default=Path("/tmp/curator-ablation/work"), help="where runs are kept")
+    parser.add_argument(
+        "--work", type=Path, default=Path("/tmp/curator-ablation/work"), help="where runs are kept"
+    )
     parser.add_argument("-o", "--output", type=Path)
     return parser.parse_args(values)
 
 
 def main(values: Sequence[str] | None = None) -> int:
-    """Run; the status: 0, or 2 for what was asked wrongly, overlap among it."""
+    """Run; the status: 0, 2 for what was asked wrongly, overlap among it, or 1 for a run that failed."""
     args = arguments(values)
     settings = {k: getattr(args, k) for k in ("tokens", "vocab", "seq_len", "layers", "width")}
     arms = {"raw": args.raw, "curated": args.curated, **dict(args.arm)}
     try:
         results = ablate(
-            args.corpus, arms, dict(args.holdout), args.control, args.work.absolute(), settings, args.seeds, args.processes
+            args.corpus,
+            arms,
+            dict(args.holdout),
+            args.control,
+            args.work.absolute(),
+            settings,
+            args.seeds,
+            args.processes,
         )
-    except curator.UsageError as error:
+    except curator.CuratorError as error:
         print(f"ablation: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, curator.UsageError) else 1
     if args.output:
         args.output.write_text(json.dumps(results, indent=1))
     print(tables(results))

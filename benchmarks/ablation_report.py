@@ -52,7 +52,9 @@ def compared(
                     "per_seed": each,
                     **over_seeds(each),
                     "percent": 100 * float(np.mean(each)) / float(np.mean(first)),
-                    "documents_of_seed_0": over_documents(bits[arms[0], 0, holdout], bits[arm, 0, holdout], size),
+                    "documents_of_seed_0": over_documents(
+                        bits[arms[0], 0, holdout], bits[arm, 0, holdout], size
+                    ),
                 }
             )
     return found
@@ -64,7 +66,9 @@ def verdict(difference: Mapping[str, Any], control: str | None) -> str:
     arm, against = difference["arm"], difference["against"]
     shown = f"{arm} is better" if high < 0 else f"{against} is better" if low > 0 else "no difference shown"
     if difference["holdout"] == control:
-        shown += ", as it should be here" if low > 0 else ": THE CONTROL FAILS, the measure is not to be trusted"
+        shown += (
+            ", as it should be here" if low > 0 else ": THE CONTROL FAILS, the measure is not to be trusted"
+        )
     return shown
 
 
@@ -86,7 +90,9 @@ def tables(results: Mapping[str, Any]) -> str:
     ]
     for name, arm in results["arms"].items():
         own = [r for r in runs if r["arm"] == name]
-        mean = {k: float(np.mean([r[k] for r in own])) for k in ("tokens", "epochs", "loss_end", "cpu_seconds")}
+        mean = {
+            k: float(np.mean([r[k] for r in own])) for k in ("tokens", "epochs", "loss_end", "cpu_seconds")
+        }
         lines.append(
             f"| {name} | {arm['documents']:,} | {arm['bytes'] / 1e6:.1f} | {arm['cut']['documents']:,}, {arm['cut']['characters']:,} "
             f"| {mean['tokens']:,.0f} | {mean['epochs']:.2f} | {mean['loss_end']:.2f} | {mean['cpu_seconds']:.0f} |"

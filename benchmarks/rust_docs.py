@@ -42,7 +42,9 @@ def package(folder: Path) -> Path:
     found = sorted(folder.glob("rust-doc*.deb"))
     if not found:
         if subprocess.run(["apt-get", "download", "-q", "rust-doc"], cwd=folder).returncode:
-            raise SystemExit(f"apt-get could not fetch rust-doc: apt-get update first, or put rust-doc*.deb into {folder}")
+            raise SystemExit(
+                f"apt-get could not fetch rust-doc: apt-get update first, or put rust-doc*.deb into {folder}"
+            )
         found = sorted(folder.glob("rust-doc*.deb"))
     root = folder / "unpacked"
     if not root.exists():

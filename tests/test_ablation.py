@@ -51,7 +51,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "steps": [{"repeated_lines": {"max_documents": 8, "keep": "none"}}],
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
-    subprocess.run([sys.executable, "-m", "curator", "run", str(folder / "recipe.yaml"), "-w", "0"], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "curator", "run", str(folder / "recipe.yaml"), "-w", "0"], check=True
+    )
     return folder / "corpus"
 
 
@@ -71,7 +73,16 @@ def ablate(corpus: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tu
 def test_both_arms_are_trained_on_as_much_and_scored_on_every_holdout(
     corpus: Path, ablate: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    options = ["--raw", RAW, "--curated", CURATED, "--holdout", f"held={HELD}", "--control", f"pages={CONTROL}"]
+    options = [
+        "--raw",
+        RAW,
+        "--curated",
+        CURATED,
+        "--holdout",
+        f"held={HELD}",
+        "--control",
+        f"pages={CONTROL}",
+    ]
     status, printed, told = ablate(*options, "-o", str(tmp_path / "results.json"))
     assert status == 0, told
     results = json.loads((tmp_path / "results.json").read_text())
@@ -96,7 +107,9 @@ def test_both_arms_are_trained_on_as_much_and_scored_on_every_holdout(
     assert {p: p.stat().st_mtime_ns for p in made} == made
 
 
-def test_an_arm_with_a_held_out_document_or_its_near_copy_is_refused(ablate: Callable[..., tuple[int, str, str]]) -> None:
+def test_an_arm_with_a_held_out_document_or_its_near_copy_is_refused(
+    ablate: Callable[..., tuple[int, str, str]],
+) -> None:
     every = "SELECT doc_id FROM documents WHERE source IN ('pages', 'held')"
     status, _, told = ablate("--raw", RAW, "--curated", every, "--holdout", f"held={HELD}")
     assert status == 2
@@ -112,7 +125,9 @@ def test_an_arm_with_a_held_out_document_or_its_near_copy_is_refused(ablate: Cal
 
 
 def test_a_query_that_gives_no_documents_is_refused(ablate: Callable[..., tuple[int, str, str]]) -> None:
-    status, _, told = ablate("--raw", "SELECT source FROM documents", "--curated", CURATED, "--holdout", f"held={HELD}")
+    status, _, told = ablate(
+        "--raw", "SELECT source FROM documents", "--curated", CURATED, "--holdout", f"held={HELD}"
+    )
     assert (status, "raw: its query gives source, no doc_id" in told) == (2, True)
     status, _, told = ablate("--raw", RAW, "--curated", f"{CURATED} AND false", "--holdout", f"held={HELD}")
     assert (status, "curated: its query selects no document" in told) == (2, True)
@@ -141,7 +156,13 @@ def test_a_copy_is_found_whatever_stands_around_it() -> None:
     held = " ".join(f"w{i}" for i in range(60))
     near = held.replace("w58", "x")  # two of 48 grams differ, and as many are new
     around = " ".join(f"y{i}" for i in range(400))
-    found = list(overlap.copies(_grams("other words", near, f"{around} {held}", held.upper()), _grams(held), np.empty(0, np.uint64)))
+    found = list(
+        overlap.copies(
+            _grams("other words", near, f"{around} {held}", held.upper()),
+            _grams(held),
+            np.empty(0, np.uint64),
+        )
+    )
     assert [(document, holdout) for document, holdout, _ in found] == [(1, 0), (2, 0), (3, 0)]
     assert [alike for _, _, alike in found] == [pytest.approx(46 / 48), 1.0, 1.0]
 
