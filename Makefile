@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: demo test check consumers fix docs clean
+.PHONY: demo test check consumers fix docs ablation clean
 
 demo: $(VENV)/installed
 	$(BIN)/curator run examples/quickstart.yaml
@@ -41,6 +41,25 @@ $(VENV)/consumers/installed: tests/exporters/consumers.txt | $(VENV)/tests-insta
 	rm -rf $(VENV)/consumers
 	$(BIN)/pip install -q --no-deps --target $(VENV)/consumers -r tests/exporters/consumers.txt
 	touch $@
+
+# Does curation pay? Rust's documentation, as read and as the recipe keeps it; The Rust Book is held out.
+# Of another corpus, or more arms: benchmarks/ablation.py --help, and ABLATION_OPTIONS.
+ABLATION ?= $(abspath .ablation)
+PAGES = source = 'rust' AND regexp_matches(source_key, '^(std|core|alloc|test|proc_macro)/') \
+	AND md5_number_lower(regexp_extract(source_key, '[^/]*(/index[.]html)?$$')) % 64 = 0
+DOMAIN = source = 'rust' AND source_key NOT LIKE 'book/%' AND NOT ($(PAGES))
+RAW = SELECT doc_id, text_read AS text FROM texts JOIN documents USING (doc_id) WHERE $(DOMAIN)
+CURATED = SELECT doc_id FROM documents WHERE kept AND $(DOMAIN)
+BOOK = SELECT doc_id FROM documents WHERE source = 'rust' AND regexp_matches(source_key, '^book/ch[0-9]') AND md5_number_lower(source_key) % 2 = 0
+ADDRESSES = SELECT doc_id FROM documents WHERE source = 'addresses' AND md5_number_lower(source_key) % 8 = 0
+CONTROL = SELECT doc_id, text_read AS text FROM texts JOIN documents USING (doc_id) WHERE $(PAGES)
+
+ablation: $(VENV)/tests-installed
+	$(BIN)/python benchmarks/rust_docs.py $(ABLATION)
+	CURATOR_ABLATION=$(ABLATION) $(BIN)/curator run benchmarks/recipes/ablation.yaml
+	$(BIN)/python benchmarks/ablation.py --corpus $(ABLATION)/corpus --work $(ABLATION)/work -o $(ABLATION)/results.json \
+		--raw "$(RAW)" --curated "$(CURATED)" --holdout "book=$(BOOK)" --holdout "addresses=$(ADDRESSES)" \
+		--control "pages=$(CONTROL)" $(ABLATION_OPTIONS)
 
 clean:
 	rm -rf $(VENV) examples/corpus .mypy_cache .ruff_cache .pytest_cache

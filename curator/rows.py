@@ -96,6 +96,7 @@ class TokenRows:
                 )
         self.plan = Plan.from_json(described["plan"])
         self.fingerprint: str = described["fingerprint"]
+        self.document_mask: bool = described["packing"]["document_mask"]
         self.limited_by: str | None = described["limited_by"]
         self.seq_len: int = described["seq_len"]
         self.names: list[str] = [c["name"] for c in described["components"]]
@@ -136,11 +137,13 @@ class TokenRows:
 
     def read(self, rows: ArrayLike) -> Batch:
         """Rows of the run; raises IndexError outside of it."""
-        return Batch(*self._filled(_copy, rows, 3))
+        batch = Batch(*self._filled(_copy, rows, 3))
+        return batch if self.document_mask else _joined(batch)
 
     def causal(self, rows: ArrayLike) -> Causal:
         """Rows of the run with what predicts the next token; raises IndexError outside of it."""
-        return Causal(*self._filled(_copy_causal, rows, 3))
+        causal = Causal(*self._filled(_copy_causal, rows, 3))
+        return causal if self.document_mask else _joined_causal(causal, self.tokens(rows))
 
     def ids(self, rows: ArrayLike) -> I64:
         """int64[rows, seq_len]: tokens alone; raises IndexError outside of the run."""
@@ -213,17 +216,38 @@ class HeldOut:
 
     def read(self, rows: ArrayLike) -> Batch:
         """Held-out rows."""
-        return Batch(*self._filled(_copy, rows))
+        batch = Batch(*self._filled(_copy, rows))
+        return batch if self._whole.document_mask else _joined(batch)
 
     def causal(self, rows: ArrayLike) -> Causal:
         """Held-out rows with what predicts the next token."""
-        return Causal(*self._filled(_copy_causal, rows))
+        causal = Causal(*self._filled(_copy_causal, rows))
+        tokens = self._split.tokens[np.atleast_1d(np.asarray(rows, dtype=np.int64))]
+        return causal if self._whole.document_mask else _joined_causal(causal, tokens)
 
     def _filled(self, copy: Callable[..., None], rows: ArrayLike) -> tuple[I64, ...]:
         row = np.atleast_1d(np.asarray(rows, dtype=np.int64))
         arrays = self._whole._empty(len(row), 3)
         self._split.read(copy, row, np.arange(len(row)), self._whole.end_id, arrays)
         return arrays
+
+
+def _joined(batch: Batch) -> Batch:
+    """Each row as one document, as a mixture with document_mask: false asks for."""
+    inside = batch.document >= 0
+    return Batch(batch.ids, _positions(inside), np.where(inside, 0, -1))
+
+
+def _joined_causal(causal: Causal, tokens: I64) -> Causal:
+    inside = np.arange(causal.ids.shape[1]) < tokens[:, None]
+    labels = np.where(inside, causal.ids, -100)
+    labels[:, 0] = -100
+    return Causal(causal.ids, labels, _positions(inside))
+
+
+def _positions(inside: NDArray[np.bool_]) -> I64:
+    columns = np.arange(inside.shape[1])
+    return np.where(inside, columns, columns - inside.sum(axis=1)[:, None])
 
 
 # Three loops over a piece where one would do: each is one that the compiler makes into vector instructions.

@@ -133,6 +133,16 @@ def test_packing_goes_into_manifest_and_plan(workshop: Workshop, corpus: Corpus,
         described[name] = json.loads((folder / "plan.json").read_text())
         assert described[name]["packing"] == manifest["packing"]
         assert manifest["packing"] == {"mode": "best_fit", "long_docs": "split", "document_mask": True} | packing
+        opened = open_tokens(out)
+        numbers = np.arange(20)
+        batch, causal = opened.read(numbers), opened.causal(numbers)
+        inside = batch.document >= 0
+        one = (batch.document[inside] == 0).all() and (causal.position[:, :2] == [0, 1]).all()
+        assert one == (name == "whole") or name == "cut"
+        assert (causal.position == batch.position).all()
+        asked_for = (causal.labels >= 0).sum(axis=1)
+        assert (asked_for <= inside.sum(axis=1) - 1).all()
+        assert (asked_for == inside.sum(axis=1) - 1).all() or name != "whole"
         tokens = np.diff(np.load(folder / "train.law.pieces.npy"), axis=1)
         starts = np.load(folder / "train.law.rows.npy")
         full = np.add.reduceat(tokens[:, 0], starts[:-1])
