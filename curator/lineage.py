@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from curator.corpus import Corpus
 from curator.errors import UsageError
 from curator.index import rows_of
 from curator.manifest import read_manifest
+from curator.rows import TokenRows
 from curator.tokens import open_tokens
 
 
@@ -62,13 +63,17 @@ def training(folder: Path) -> tuple[Path, dict[str, Any]]:
     return export, run
 
 
-def lineage(export: Path, rows: Sequence[int], *, seq_len: int | None = None, vocab_size: int | None = None) -> list[Piece]:
-    """The documents in rows of an export, in the order of the run.
+def lineage(export: Path, rows: Sequence[int], run: Mapping[str, Any] | None = None) -> list[Piece]:
+    """The documents in rows of an export, in the order of a training: that of `run` (its run.json), or the export's own.
 
-    Raises UsageError for what is no export and for rows outside of the run.
+    Raises UsageError for what is no export, for rows outside of the run, and where the rows are not those of the training.
     """
     manifest = read_manifest(export)
-    opened = open_tokens(export, seq_len=seq_len, vocab_size=vocab_size)
+    if run is not None and not Path(run["rows"], "plan.json").is_file():
+        raise UsageError(f"the rows of the training, {run['rows']}, are not there any more; train or export again")
+    opened = TokenRows(run["rows"]) if run is not None else open_tokens(export)
+    if run is not None and opened.fingerprint != run["fingerprint"]:
+        raise UsageError(f"the rows in {run['rows']} are not those of the training: they were made again since")
     wanted = np.asarray(list(rows), dtype=np.int64)
     try:
         places = opened.places(wanted)

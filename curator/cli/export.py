@@ -149,7 +149,7 @@ def lineage(
     if step is not None and rows_a_step is None:
         raise UsageError(f"{export} does not say how many rows a step took: give --rows-a-step, or the model's folder")
     rows = row or list(rows_of_step(step, rows_a_step))
-    pieces = pieces_of(export, rows, seq_len=run.get("seq_len"), vocab_size=run.get("vocab_size"))
+    pieces = pieces_of(export, rows, run or None)
     opened = Corpus(corpus)
     if opened.catalog.exists():
         pieces = decided(opened, pieces)

@@ -176,3 +176,24 @@ def test_fine_tuning(place: Path, bert: str, tmp_path: Path, monkeypatch: pytest
     # end
     predicted: Any = trainer.predict(rows)
     assert (predicted.predictions.argmax(1) == predicted.label_ids).mean() > 0.9
+
+
+def test_a_step_is_traced_to_its_documents(place: Path, gpt: str) -> None:
+    """By the model's folder alone: the rows are those of its own tokenizer, which the export does not name."""
+    run = json.loads((place / "gpt" / "run.json").read_text())
+    ended = call("lineage", "gpt", "--step", 2, "--json", "-c", "corpus", folder=place)
+    pieces = ended.json
+    rows = curator.open_tokens(place / "export", vocab_size=400)
+    assert sorted({p["row"] for p in pieces}) == list(range(run["rows_a_step"], 2 * run["rows_a_step"]))
+    tokens = rows.tokens(range(run["rows_a_step"], 2 * run["rows_a_step"]))
+    assert sum(p["stop"] - p["start"] for p in pieces) == tokens.sum()
+    assert {p["decision"] for p in pieces} == {"kept"}
+    assert {p["source"] for p in pieces} == {"law", "medicine"}
+    table = call("lineage", "gpt", "--step", 2, "-c", "corpus", folder=place)
+    assert table.out.splitlines()[-1] == f"{len({p['doc_key'] for p in pieces})} documents in {run['rows_a_step']} rows"
+    for arguments, message in (
+        (["export", "--step", 2], "does not say how many rows a step took: give --rows-a-step"),
+        (["gpt"], "give --row N, or --step K, one of the two"),
+    ):
+        ended = call("lineage", *arguments, folder=place)
+        assert (ended.code, message in ended.err) == (2, True)

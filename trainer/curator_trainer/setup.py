@@ -193,6 +193,7 @@ def prepare(
         run=run,
         notes={
             "export": str(Path(export).absolute()),
+            "rows": str(rows.folder.absolute()),
             "from": began and str(began.folder),
             "parameters": built.num_parameters(),
             "shares": dict(zip(rows.names, rows.shares, strict=True)),
