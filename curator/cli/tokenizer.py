@@ -8,7 +8,13 @@ import typer
 
 from curator.cli.output import Bars, CorpusOption, JsonOption, as_json, console, count
 
-app = typer.Typer(no_args_is_help=True, help="Train a tokenizer on a mixture, or count tokens with one.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Train a tokenizer on a mixture, or count tokens with one.
+
+    Example: curator tokenizer count tokenizer.json
+    """,
+)
 
 
 @app.command("train")
