@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from curator.linking import link
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,12 +63,7 @@ class Payload:
 
     def link(self, target: Path) -> None:
         """Give the payload a second name, at no cost; a copy where the file system has no hard links."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # of an export that was interrupted here
-        try:
-            os.link(self.path, target)
-        except OSError:
-            shutil.copyfile(self.path, target)
+        link(self.path, target)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from curator.gathering import cut, texts
 from curator.index import rows_of, stages
 from curator.loading import Plugins
 from curator.manifest import datasets
-from curator.payloads import payloads
+from curator.payloads import payloads, vocabulary_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,10 @@ def write_format(
     reuse: Reuse | None,
     progress: Progress,
 ) -> None:
-    """Write the folder of a format; its exporter may be in a file of `plugins`. Raises PluginError for an exporter that does not do what it says."""
+    """Write the folder of a format; its exporter may be in a file of `plugins`.
+
+    Raises PluginError for an exporter that does not do what it says.
+    """
     exporter = exporter_of(format, plugins)(**options)
     folder = build.folder / format
     folder.mkdir(exist_ok=True)
@@ -58,8 +61,9 @@ def write_format(
 
             build.unit(unit, share)
     else:
+        shards = list(_shards(exporter, index, manifest))
         for dataset, split in datasets(manifest) if reuse else ():
-            of = [s for s, *_ in _shards(exporter, index, manifest) if (s.component, s.split) == (dataset, split)]
+            of = [s for s, *_ in shards if (s.component, s.split) == (dataset, split)]
             names = [f"{format}/{shard.component}/{shard.name}" for shard in of]
             if reuse and names and not any(map(build.done, names)):
                 linked = reuse.link(build.folder, dataset, split, format)
@@ -68,7 +72,7 @@ def write_format(
                     linked = {}
         left = [
             (shard, start, rows)
-            for shard, start, rows in _shards(exporter, index, manifest)
+            for shard, start, rows in shards
             if not build.done(f"{format}/{shard.component}/{shard.name}")
         ]
         progress.stage(f"writing {format} (characters)", sum(int(rows["n_chars"].sum()) for *_, rows in left))
@@ -139,7 +143,7 @@ def _shards(
 
 
 def _blend(folder: Path, index: pl.DataFrame, manifest: dict[str, Any]) -> Blend:
-    vocabulary = payloads(folder, index, manifest)[0].vocabulary if manifest["tokenizer"] else None
+    vocabulary = vocabulary_of(folder, manifest) if manifest["tokenizer"] else None
     total, shares = manifest["tokens"], stages(manifest)
     components = []
     for component in manifest["components"]:

@@ -39,18 +39,17 @@ def make_index(
     if manifest["blended"]:
         stream = training.drop("epoch")
         training = blend(stream, stages(manifest), manifest["tokens"], manifest["seed"])
-    hashes = corpus.sql("SELECT doc_id, text_hash::VARCHAR AS text_hash FROM documents").pl()
-    if measure is not None:
-        hashes = hashes.join(exact_counts(corpus, measure), on="doc_id", how="left")
-    else:
-        nothing = pl.lit(None, dtype=pl.UInt32)
-        hashes = hashes.with_columns(n_tokens=nothing, n_bytes=nothing)
     parts = []
     for dataset, split in datasets(manifest):
         of = training if split == "train" else held_out
         part = of if manifest["blended"] and split == "train" else of.filter(pl.col("component") == dataset)
         parts.append(part.with_row_index("place").with_columns(pl.col("place").cast(pl.UInt64), _dataset=pl.lit(dataset)))
-    index = pl.concat(parts).join(hashes, on="doc_id", how="left", maintain_order="left")
+    index = pl.concat(parts)
+    if measure is not None:
+        index = index.join(exact_counts(corpus, measure), on="doc_id", how="left", maintain_order="left")
+    else:
+        nothing = pl.lit(None, dtype=pl.UInt32)
+        index = index.with_columns(n_tokens=nothing, n_bytes=nothing)
     stop = pl.col("n_tokens").cast(pl.UInt64).cum_sum().over("_dataset", "held_out")
     return index.with_columns(token_stop=stop, token_start=stop - pl.col("n_tokens")).select(INDEX)
 

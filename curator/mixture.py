@@ -168,7 +168,7 @@ def _documents(corpus: Corpus, what: str, inner: str) -> pl.DataFrame:
             check_statement(con, inner)
         frame = corpus.sql(
             "SELECT DISTINCT doc_id, doc_key::VARCHAR AS doc_key, coalesce(cluster, doc_key)::VARCHAR AS cluster, source, "
-            "source_key, content_hash::VARCHAR AS content_hash, license, coalesce(n_chars, 0) AS n_chars FROM documents "
+            "source_key, content_hash::VARCHAR AS content_hash, text_hash::VARCHAR AS text_hash, license, coalesce(n_chars, 0) AS n_chars FROM documents "
             f"SEMI JOIN ({inner}\n) chosen USING (doc_id) LEFT JOIN (SELECT doc_id, min(cluster_id) AS cluster FROM duplicates "
             "WHERE decision_set = (SELECT value FROM store.settings WHERE name = 'decision_set') GROUP BY doc_id) USING (doc_id)"
         ).pl()

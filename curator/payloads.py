@@ -26,13 +26,14 @@ from curator.manifest import datasets
 from curator.order import write_json, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from curator.building import Build, Written
     from curator.corpus import Corpus
     from curator.reusing import Reuse
     from curator.run import Progress
     from curator.token_counts import TokenMeasure
+    from curator.tokenizer import Described
 
 FORMAT_VERSION = 1
 
@@ -46,7 +47,10 @@ def write_payloads(
     reuse: Reuse | None,
     progress: Progress,
 ) -> None:
-    """Write all that is in the folder `tokens`, or link it from another export. Raises UsageError for a budget that the components cannot fill."""
+    """Write all that is in the folder `tokens`, or link it from another export.
+
+    Raises UsageError for a budget that the components cannot fill.
+    """
     folder = build.folder / tokens_folder(manifest)
     folder.mkdir(parents=True, exist_ok=True)
     left = []
@@ -71,19 +75,24 @@ def write_payloads(
 
 def payloads(folder: Path, index: pl.DataFrame, manifest: dict[str, Any]) -> list[Payload]:
     """The payloads of an export in `folder`, of all splits that have documents."""
-    known = manifest["tokenizer"]
-    dtype = np.dtype(known["dtype"])
-    vocabulary = Vocabulary(
-        folder / known["file"], known["sha256"], known["vocab_size"], known["end_token"], known["end_id"], dtype
-    )
+    vocabulary = vocabulary_of(folder, manifest)
     found = []
     for dataset, split in datasets(manifest):
         rows = rows_of(index, manifest, dataset, split)
         if rows.height:
             path = folder / tokens_folder(manifest) / f"{split}.{dataset}.bin"
             ends = rows["token_stop"].to_numpy()
-            found.append(Payload(dataset, split, path, dtype, ends, rows, vocabulary))
+            found.append(Payload(dataset, split, path, vocabulary.dtype, ends, rows, vocabulary))
     return found
+
+
+def vocabulary_of(folder: Path, manifest: dict[str, Any]) -> Vocabulary:
+    """The tokenizer of an export in `folder`."""
+    known = manifest["tokenizer"]
+    return Vocabulary(
+        folder / known["file"], known["sha256"], known["vocab_size"], known["end_token"], known["end_id"],
+        np.dtype(known["dtype"]),
+    )  # fmt: skip
 
 
 def tokens_folder(manifest: dict[str, Any]) -> str:
@@ -119,24 +128,29 @@ def _write_counts(
             components.setdefault(dataset, {})[split] = {
                 "documents": rows.height, "tokens": _tokens_in(rows), "bytes": int(text_bytes),
             }  # fmt: skip
-    (folder / "tokenizer.json").write_text(measure.tokenizer.json, encoding="utf-8")
     inside = tokens_folder(manifest)
     files = {
         Path(path).name: {k: about[k] for k in ("bytes", "xxh3_128")}
         for path, about in build.files.items()
         if path.startswith(f"{inside}/")
     }
+    write_counts(folder, measure.tokenizer, components, files)
+    return {f"{inside}/{name}": {} for name in ("tokenizer.json", "tokens.json")}
+
+
+def write_counts(
+    folder: Path, known: Described, components: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write tokenizer.json and tokens.json: documents, tokens and bytes of each component's splits, and hashes."""
+    (folder / "tokenizer.json").write_text(known.json, encoding="utf-8")
+    described = {"sha256": known.sha256, "end_token": known.end_token, "end_id": known.end_id, "vocab_size": known.size}
     write_json(
         folder / "tokens.json",
         {
-            "format_version": FORMAT_VERSION,
-            "tokenizer": {k: manifest["tokenizer"][k] for k in ("sha256", "end_token", "end_id", "vocab_size")},
-            "dtype": manifest["tokenizer"]["dtype"],
-            "components": components,
+            "format_version": FORMAT_VERSION, "tokenizer": described, "dtype": known.dtype.str, "components": components,
             "files": files,
         },
-    )
-    return {f"{inside}/{name}": {} for name in ("tokenizer.json", "tokens.json")}
+    )  # fmt: skip
 
 
 def _write_rows(build: Build, manifest: dict[str, Any], folder: Path, rows: Path) -> Written:

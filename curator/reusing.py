@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ import polars as pl
 from curator.errors import CuratorError
 from curator.hashing import file_hash
 from curator.index import rows_of
+from curator.linking import link
 from curator.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ class Reuse:
         self._folder, self._manifest, self._index = folder, manifest, index
         self._old = read_manifest(folder)
         self._old_index = pl.read_parquet(folder / "documents.parquet")
-        self.documents = 0
 
     def link(self, into: Path, dataset: str, split: str, format: str | None = None) -> Written | None:
         """Link the files of a split, those of a format or else the payload; None where they would be others.
@@ -44,19 +42,12 @@ class Reuse:
             return None
         found = {path: about for path, about in self._old["files"].items() if _is_of(path, about, dataset, split, format)}
         for path, about in found.items():
-            target = into / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
             if not (self._folder / path).is_file() or file_hash(self._folder / path) != about["xxh3_128"]:
                 raise CuratorError(
                     f"{self._folder / path} is not what was exported; `curator export --verify {self._folder}` says what "
                     "else, and without --reuse it is written anew"
                 )
-            try:
-                os.link(self._folder / path, target)
-            except OSError:  # another file system, or one without hard links
-                shutil.copyfile(self._folder / path, target)
-        self.documents += now.height
+            link(self._folder / path, into / path)
         return {path: {k: v for k, v in about.items() if k not in ("bytes", "xxh3_128")} for path, about in found.items()}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 import uuid
@@ -24,9 +23,10 @@ from filelock import FileLock
 
 from curator.errors import CuratorError, UsageError
 from curator.hashing import file_hash
+from curator.linking import link
 from curator.manifest import SPLITS, files_of, read_manifest
-from curator.order import write_json, write_rows
-from curator.payloads import FORMAT_VERSION, tokens_folder
+from curator.order import write_rows
+from curator.payloads import tokens_folder, write_counts
 from curator.rows import TokenRows
 from curator.tokenizer import TRAINING_BYTES, VOCABULARY, describe, load_tokenizer, train
 
@@ -79,10 +79,7 @@ def _beside(export: Path) -> Path:
 def _link(folder: Path, target: Path) -> None:
     for path in folder.iterdir():
         if path.is_file():
-            try:
-                os.link(path, target / path.name)
-            except OSError:  # no hard links here
-                shutil.copyfile(path, target / path.name)
+            link(path, target / path.name)
 
 
 def _tokenized(export: Path, manifest: dict[str, Any], vocab_size: int) -> Path:
@@ -200,15 +197,7 @@ def write_texts_as_tokens(export: Path, manifest: dict[str, Any], tokenizer_file
         p.name: {"bytes": p.stat().st_size, "xxh3_128": file_hash(p)}
         for p in sorted(folder.iterdir())
     }  # fmt: skip
-    (folder / "tokenizer.json").write_text(known.json, encoding="utf-8")
-    described = {"sha256": known.sha256, "end_token": known.end_token, "end_id": known.end_id, "vocab_size": known.size}
-    write_json(
-        folder / "tokens.json",
-        {
-            "format_version": FORMAT_VERSION, "tokenizer": described, "dtype": known.dtype.str, "components": components,
-            "files": files,
-        },
-    )  # fmt: skip
+    write_counts(folder, known, components, files)
 
 
 def _batches(export: Path, manifest: dict[str, Any], sources: list[tuple[str, int]]) -> Iterator[list[str]]:
