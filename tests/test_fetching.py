@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,7 @@ def test_a_trial_fetches_no_more_than_it_needs(shop: Shop) -> None:
     """It does so for the corpus itself, and takes what that has: no page is asked for twice."""
     scratch = shop.workshop.folder / "corpus.sample"
     for _ in range(2):
+        shutil.rmtree(scratch, ignore_errors=True)
         report = shop.run(corpus=scratch, limit=2)
         assert (report.corpus.name, report.counts["documents"]) == ("corpus.sample", 2)
     assert shop.asked() == ["a", "b"]
