@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/tests-installed
 	$(MAKE) --no-print-directory -j2 check consumers
-	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope -q $(TESTS)
+	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope --no-loadscope-reorder -q $(TESTS)
 
 check: $(VENV)/tests-installed
 	$(BIN)/ruff check .

@@ -25,6 +25,12 @@ os.environ.pop("COLUMNS", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with slow tests come first, so that at the end no core has long to wait for the others."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 class Workshop:
     """A folder with sources, recipes and one corpus."""
 
