@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,15 @@ def test_a_query_is_one_part(database: Path, read: Any) -> None:
 
 
 def test_a_key_cuts_it_into_ranges(database: Path, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rows once, in the order of the key, whatever the gaps; positions are keys."""
-    whole, _ = read(source(database))
+    """All rows once, as many in each, in the order of the key, whatever the gaps; positions are keys."""
     execute(database, "insert into post values (100000, 'far', null)")
+    whole, _ = read(source(database))
     monkeypatch.setattr(curator_plugins.sources.sql, "PART", 2000)
     cut = source(database, key="id")
-    assert len(list(cut.parts())) == 2
-    execute(database, "delete from post where id = 100000")
     parts = list(cut.parts())
-    assert 5 < len(parts) < 12
+    assert [part.signature.split(":")[1] for part in parts] == ["12"] * 8 + ["5"]
+    assert [(part.start, part.stop) for part in parts] == [(n, n + 1) for n in range(9)]
+    assert {part.uri for part in parts} == {f"sqlite:///{database}"}
     documents, bad = read(cut)
     assert bad == []
     assert [d["source_key"] for d in documents] == [d["source_key"] for d in whole]
@@ -101,12 +102,14 @@ def test_text_that_is_no_utf8_is_one_refused_row(database: Path, read: Any) -> N
         ({"query": "select id, body from post"}, "text: 'text' is no column of the query; it gives id, body"),
         ({"key": "nr"}, "key: 'nr' is no column of the query"),
         ({"query": "select id, body as text, null as k from post", "key": "k"}, "'k' is NULL in 100 rows"),
-        ({"key": "text"}, "key 'text' is no integer"),
+        ({"query": "select id, body as text, id * 1.5 as k from post", "key": "k"}, "key 'k' has values as -75.0, float"),
         ({"query": QUERY + " and 0"}, "the query gives no rows"),
         ({"url": "sqlite:///nowhere.sqlite"}, "no database /.*/nowhere.sqlite"),
         ({"url": "blog"}, "is no SQLAlchemy URL, as in sqlite:///blog.sqlite"),
         ({"url": ""}, "needs the options url and query"),
-        ({"url": "nosuch://me:hunter2@host/db"}, "nosuch"),
+        ({"url": "nosuch://me@host/db"}, "nosuch"),
+        ({"url": "mysql://me:hunter2@host/db"}, r"url holds a password, .*: write \$\{PASSWORD\} in its place"),
+        ({"url": "mysql://host/db?ssl_passwd=hunter2"}, r"url holds a ssl_passwd, .* write \$\{SSL_PASSWD\}"),
         (
             {"url": "postgresql+psycopg://me:${NO_SUCH}@host/db"},
             r"\$\{NO_SUCH\}: no such environment variable",
@@ -121,10 +124,15 @@ def test_mistakes(database: Path, options: dict[str, Any], message: str) -> None
     assert [path.name for path in database.parent.iterdir()] == ["blog.sqlite"]
 
 
-def test_a_missing_driver_is_named(database: Path) -> None:
+def test_a_missing_driver_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an error of usage, without the password."""
-    with pytest.raises(UsageError, match=r"mysql\+mysqldb://me:\*\*\*@host/db needs a driver") as missing:
-        list(source(database, url="mysql+mysqldb://me:hunter2@host/db?ssl_key=hunter3").parts())
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    url = "://me:${PASSWORD}@host/db?ssl_key=hunter3"
+    with pytest.raises(UsageError, match=r"mysql\+mysqldb://me:\*\*\*@host/db needs a driver.*; install it"):
+        list(source(database, url=f"mysql+mysqldb{url}").parts())
+    with pytest.raises(UsageError, match=r"pip install 'corpus-curator\[mysql\]'") as missing:
+        list(source(database, url=f"mariadb{url}").parts())
     assert "hunter" not in str(missing.value)
 
 
@@ -137,20 +145,22 @@ def test_the_url_may_name_environment_variables(
     monkeypatch.setenv("PASSWORD", "p@ss/w:rd")
     for url in ("sqlite:///${FOLDER}/blog.sqlite", "${WHOLE}"):
         assert len(read(source(database, url=url))[0]) == 100
-    found = source(database, url="postgresql+psycopg://me:${PASSWORD}@host/db?sslpassword=x")._database()
-    assert found.password == "p@ss/w:rd"
-    assert curator_plugins.sources.sql._shown(found) == "postgresql+psycopg://me:***@host/db"
+    found = source(database, url="postgresql+psycopg://me:${PASSWORD}@host/db?sslpassword=${PASSWORD}")
+    assert found._database().url.password == "p@ss/w:rd"
+    assert found._database().url.query["sslpassword"] == "p@ss/w:rd"
+    assert found._database().shown == "postgresql+psycopg://me:***@host/db"
 
 
 def test_an_error_of_the_database_shows_no_secret(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the driver writes into its message."""
 
     def refuse(*_: Any, **__: Any) -> Any:
-        raise sa.exc.OperationalError("connect", {}, Exception("login me with hunter2 failed"))
+        raise sa.exc.OperationalError("connect", {}, Exception("login me with h&nter2, h%26nter2 failed"))
 
     monkeypatch.setattr(sa, "create_engine", refuse)
-    with pytest.raises(CuratorError, match=r"login me with \*\*\* failed") as failed:
-        list(source(database, url="postgresql+psycopg://me:hunter2@host/db").parts())
+    monkeypatch.setenv("PASSWORD", "h&nter2")
+    with pytest.raises(CuratorError, match=r"login me with \*\*\*, \*\*\* failed") as failed:
+        list(source(database, url="postgresql+psycopg://me:${PASSWORD}@host/db").parts())
     assert failed.value.__cause__ is None
 
 
