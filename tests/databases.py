@@ -31,11 +31,11 @@ class Postgres:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        log = (self.folder / "log").open("ab")
-        self.server = subprocess.Popen(
-            [f"{self.binaries}/postgres", "-D", self.folder / "data", "-k", self.folder, "-h", "", "-F"],
-            user=self.user, stdout=log, stderr=log, cwd=self.folder,
-        )  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self.server = subprocess.Popen(
+                [f"{self.binaries}/postgres", "-D", self.folder / "data", "-k", self.folder, "-h", "", "-F"],
+                user=self.user, stdout=log, stderr=log, cwd=self.folder,
+            )  # fmt: skip
         _wait(lambda: self._run("pg_isready", "-h", self.folder, "-U", "tester", "-d", "postgres"), self.folder / "log")
 
     def stop(self) -> None:
@@ -73,10 +73,10 @@ class MariaDB:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        log = (self.folder / "log").open("ab")
         options = [*self.options, f"--socket={self.socket}", "--skip-networking", f"--pid-file={self.folder / 'pid'}"]
         server = shutil.which("mariadbd") or "/usr/sbin/mariadbd"
-        self.server = subprocess.Popen([server, *options], user=self.user, stdout=log, stderr=log, cwd=self.folder)
+        with (self.folder / "log").open("ab") as log:
+            self.server = subprocess.Popen([server, *options], user=self.user, stdout=log, stderr=log, cwd=self.folder)
         _wait(lambda: self.sql("select 1", "mysql"), self.folder / "log")
 
     def stop(self) -> None:

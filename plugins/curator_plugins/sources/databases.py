@@ -1,8 +1,6 @@
 """Connections to databases that are only read: URLs with variables, sessions as alike as may be, no secret shown.
 
-A session reads in read-only transactions, in UTC, and does not end while the reader works between two fetches. What
-Python has no value for (`infinity`, years BC, 24:00) comes as the text that PostgreSQL has for it, and text that is
-no UTF-8 with surrogates, so that it is one quarantined record and not the end of the query.
+A session reads in read-only transactions, in UTC, and does not end while the reader works between two fetches.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
@@ -33,7 +30,8 @@ EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}  #: what installs a driver
 PATIENCE = 15.0  #: seconds that a server, which was there when it was planned, may take to come back
 
 POSTGRESQL = (
-    "SET client_encoding = 'UTF8'",
+    # SQL_ASCII holds any bytes, and the server refuses to call them UTF-8
+    "SELECT set_config('client_encoding', CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)",
     "SET TIME ZONE 'UTC'",
     "SET DateStyle = 'ISO'",
     "SET default_transaction_read_only = on",
@@ -45,8 +43,6 @@ MYSQL = (
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     "SET SESSION time_zone = '+00:00', net_write_timeout = 86400",
 )
-TEXTS = ("text", "varchar", "bpchar", "name")
-AS_TEXT = ("time", "timetz", "interval")  #: whose values Python may not have
 
 
 class Database:
@@ -75,11 +71,7 @@ class Database:
         try:
             engine = self._engine()
             with self._reached(engine, PATIENCE if patient else 0.0) as connection:
-                try:
-                    yield connection
-                except GeneratorExit:
-                    connection.invalidate()  # or PyMySQL reads all the rest
-                    raise
+                yield connection
         except ImportError as error:
             extra = EXTRAS.get(str(error.name))
             fix = f"pip install 'corpus-curator[{extra}]'" if extra else "install it"
@@ -87,6 +79,20 @@ class Database:
         except sa.exc.SQLAlchemyError as error:
             lost = "the connection was lost: " if getattr(error, "connection_invalidated", False) else ""
             raise CuratorError(f"{self.what}: {self.shown}: {lost}{self._said(error)}") from None
+
+    @contextlib.contextmanager
+    def streamed(self, statement: sa.Executable, at_once: int) -> Iterator[sa.CursorResult[Any]]:
+        """The rows of a statement, so many in memory at once; raises as `connected` does."""
+        with self.connected(patient=True) as connection:
+            options = {"stream_results": True, "yield_per": at_once}
+            result = connection.execution_options(**options).execute(statement)
+            try:
+                yield result
+            finally:
+                if connection.dialect.name in ("mysql", "mariadb"):
+                    connection.invalidate()  # to close the result, PyMySQL would read all the rest
+                elif not connection.invalidated:
+                    result.close()
 
     def _engine(self) -> sa.Engine:
         import sqlalchemy as sa
@@ -101,7 +107,9 @@ class Database:
             if dialect.name == "postgresql":
                 _execute(connection, POSTGRESQL)
                 if dialect.driver == "psycopg":
-                    _load_leniently(connection)
+                    from curator_plugins.sources.postgresql_values import load_leniently
+
+                    load_leniently(connection)
             if dialect.name in ("mysql", "mariadb"):
                 _execute(connection, MYSQL)
             return connection
@@ -214,43 +222,3 @@ def _execute(connection: Any, statements: tuple[str, ...]) -> None:
 
 def _decoded(raw: bytes) -> str:
     return raw.decode(errors="surrogateescape")
-
-
-def _load_leniently(connection: Any) -> None:
-    """Make psycopg give text where it would raise; it loads whole batches of rows, so one value would end them."""
-    import orjson
-    from psycopg.adapt import Loader
-    from psycopg.types.json import set_json_loads
-
-    class Text(Loader):
-        def load(self, data: Any) -> Any:
-            return bytes(data).decode(errors="surrogateescape")
-
-    class Moment(Text):
-        def load(self, data: Any) -> Any:
-            text = bytes(data).decode()
-            try:
-                return datetime.fromisoformat(text)
-            except ValueError:
-                return text
-
-    class Day(Text):
-        def load(self, data: Any) -> Any:
-            text = bytes(data).decode()
-            try:
-                return date.fromisoformat(text)
-            except ValueError:
-                return text
-
-    def json(raw: str | bytes) -> Any:
-        try:
-            return orjson.loads(raw)
-        except ValueError:  # lone surrogates, endless nesting
-            return raw if isinstance(raw, str) else bytes(raw).decode(errors="surrogateescape")
-
-    loaders = {"date": Day, "timestamp": Moment, "timestamptz": Moment, **dict.fromkeys(AS_TEXT, Text)}
-    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":  # which holds any bytes
-        loaders |= dict.fromkeys(TEXTS, Text)
-    for name, loader in loaders.items():
-        connection.adapters.register_loader(name, loader)
-    set_json_loads(json, connection)

@@ -95,9 +95,7 @@ class Sql(Source):
             statement = statement.order_by(sa.column(order)) if order else statement
         count = 0
         rows_at_once = max(1, min(FETCHED_ROWS, FETCHED // max(1, part.size // max(1, int(planned)))))
-        with self._database().connected(patient=True) as connection:
-            streaming = connection.execution_options(stream_results=True, yield_per=rows_at_once)
-            result = streaming.execute(statement)
+        with self._database().streamed(statement, rows_at_once) as result:
             names = (*result.keys(), "#position")
             place = names.index(self.key) if self.key else None
             for row in result:
