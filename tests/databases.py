@@ -89,8 +89,7 @@ class MariaDB:
         """What the client answers, without decoration."""
         options = ["--no-defaults", f"--socket={self.socket}", "-uroot", "-N", "--default-character-set=utf8mb4"]
         asked = subprocess.run(["mariadb", *options, database], input=statements, text=True, capture_output=True)
-        if asked.returncode:
-            raise subprocess.CalledProcessError(asked.returncode, "mariadb", stderr=asked.stderr)
+        assert asked.returncode == 0, asked.stderr
         return asked.stdout.strip()
 
 
@@ -154,7 +153,7 @@ def _wait(answers: Any, log: Path) -> None:
         try:
             answers()
             return
-        except subprocess.CalledProcessError as error:
+        except (AssertionError, subprocess.CalledProcessError) as error:
             if time.monotonic() > until:
-                raise AssertionError(f"{error.stderr}\n{log.read_text(errors='replace')[-2000:]}") from error
+                raise AssertionError(log.read_text(errors="replace")[-2000:]) from error
             time.sleep(0.1)

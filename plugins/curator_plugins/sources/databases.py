@@ -39,6 +39,7 @@ POSTGRESQL = (
     "SET idle_in_transaction_session_timeout = 0",
     "SET cursor_tuple_fraction = 1",  # plan for all rows, not for the first tenth
 )
+MYSQLS = ("mysql", "mariadb")
 MYSQL = (
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     "SET SESSION time_zone = '+00:00', net_write_timeout = 86400",
@@ -86,13 +87,14 @@ class Database:
         with self.connected(patient=True) as connection:
             options = {"stream_results": True, "yield_per": at_once}
             result = connection.execution_options(**options).execute(statement)
+            unread = getattr(result.cursor, "_result", None)
             try:
                 yield result
             finally:
-                if connection.dialect.name in ("mysql", "mariadb"):
-                    connection.invalidate()  # to close the result, PyMySQL would read all the rest
-                elif not connection.invalidated:
-                    result.close()
+                if connection.dialect.driver == "pymysql" and unread is not None:
+                    unread.unbuffered_active = False  # or it reads all the rest, even where nothing comes any more
+                if not connection.invalidated:
+                    connection.invalidate() if connection.dialect.name in MYSQLS else result.close()
 
     def _engine(self) -> sa.Engine:
         import sqlalchemy as sa
@@ -110,7 +112,7 @@ class Database:
                     from curator_plugins.sources.postgresql_values import load_leniently
 
                     load_leniently(connection)
-            if dialect.name in ("mysql", "mariadb"):
+            if dialect.name in MYSQLS:
                 _execute(connection, MYSQL)
             return connection
 
