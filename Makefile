@@ -4,14 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: demo test check consumers fix docs ablation clean
+.PHONY: demo test check consumers servers fix docs ablation clean
 
 demo: $(VENV)/installed
 	$(BIN)/curator run examples/quickstart.yaml
 	$(BIN)/curator mix examples/mixture.yaml -c examples/corpus
 	@echo "the command is $(BIN)/curator; \`. $(BIN)/activate\` puts it on your path"
 
-test: $(VENV)/tests-installed check consumers
+test: $(VENV)/tests-installed check consumers servers
 	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope -q $(TESTS)
 
 check: $(VENV)/tests-installed
@@ -19,6 +19,9 @@ check: $(VENV)/tests-installed
 	$(BIN)/mypy
 
 consumers: $(VENV)/consumers/installed
+
+servers:
+	tests/servers.sh
 
 fix: $(VENV)/tests-installed
 	$(BIN)/ruff check --fix .

@@ -21,9 +21,8 @@ CONFIG = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "threads": 1,
-    "TimeZone": "UTC",
-    "lock_configuration": True,
 }
+SESSION = ("SET TimeZone = 'UTC'", "SET lock_configuration = true")
 
 
 class DuckDB(DefaultDialect):
@@ -42,6 +41,12 @@ class DuckDB(DefaultDialect):
 
     def create_connect_args(self, url: URL) -> Any:
         return [url.database], {"read_only": True, "config": CONFIG}
+
+    def connect(self, *args: Any, **options: Any) -> Any:
+        connection = super().connect(*args, **options)
+        for statement in SESSION:
+            connection.execute(statement)
+        return connection
 
     def do_rollback(self, dbapi_connection: Any) -> None:
         """There is no transaction to end."""

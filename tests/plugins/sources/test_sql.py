@@ -182,3 +182,18 @@ def test_the_developers_corpus(dev: Path, read: Any) -> None:
     assert (len(documents), bad) == (384, [])
     assert {d["published"] for d in documents} == {None}
     assert all('"topic":' in d["metadata"] for d in documents)
+
+
+def test_since_over_text(database: Path) -> None:
+    """SQLite's times are text, which is compared as such."""
+    query = "select id, body as text, coalesce(at, '') as at from post"
+    first = list(source(database, query=query, since="at").parts())
+    assert [part.uri.partition("#")[2] for part in first] == ['at<="2024-05-01"']
+    execute(database, "insert into post values (1000, 'new', '2024-05-02 10:00'), (1001, 'late', '2024-05-01')")
+    found = source(database, query=query, since="at")
+    found.known = first  # type: ignore[misc]  # the host sets it so
+    parts = list(found.parts())
+    assert parts[0] == first[0]
+    assert parts[1].uri.endswith('#at>="2024-05-01",<="2024-05-02 10:00"')
+    rows = [record["id"] for record in found.read(parts[1]) if isinstance(record, dict)]
+    assert (len(rows), rows[-2:]) == (102, [1001, 1000])
