@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from curator import CuratorError, UsageError
+from curator.variables import VARIABLE, filled
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-VARIABLE = re.compile(r"\$\{(\w+)\}")
 SECRET = re.compile(r"pass(?!file)|pwd|secret|token", re.IGNORECASE)  #: in names of parameters after the URL's `?`
 DRIVERS = {  # SQLAlchemy's own defaults are others, by version
     "postgres": "postgresql+psycopg",
@@ -181,19 +181,15 @@ class Database:
             )
 
     def _filled(self, value: Any) -> Any:
-        def variable(match: re.Match[str]) -> str:
-            try:
-                return os.environ[match.group(1)]
-            except KeyError:
-                raise CuratorError(
-                    f"{self.what}: url names {match.group()}: no such environment variable is set"
-                ) from None
-
-        return VARIABLE.sub(variable, value) if isinstance(value, str) else value
+        try:
+            return filled(value)
+        except UsageError as error:  # which, of a source that was read, would mean that it has gone
+            raise CuratorError(f"{self.what}: url: {error}") from None
 
 
 def _is_variable(value: Any) -> bool:
-    return isinstance(value, str) and VARIABLE.fullmatch(value) is not None
+    match = VARIABLE.fullmatch(value) if isinstance(value, str) else None
+    return match is not None and match[3] is None
 
 
 def _file(url: sa.URL) -> str | None:

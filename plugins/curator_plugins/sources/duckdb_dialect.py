@@ -22,7 +22,6 @@ CONFIG = {
     "autoload_known_extensions": False,
     "threads": 1,
 }
-SESSION = ("SET TimeZone = 'UTC'", "SET lock_configuration = true")
 
 
 class DuckDB(DefaultDialect):
@@ -44,8 +43,7 @@ class DuckDB(DefaultDialect):
 
     def connect(self, *args: Any, **options: Any) -> Any:
         connection = super().connect(*args, **options)
-        for statement in SESSION:
-            connection.execute(statement)
+        connection.execute("SET TimeZone = 'UTC'")
         return connection
 
     def do_rollback(self, dbapi_connection: Any) -> None:

@@ -30,13 +30,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import xxhash
 
 from curator import CuratorError, Part, Rejected, Source, UsageError, hookimpl
 from curator.files import MIB, SourceChanged, signature
 from curator.lines import PART
+from curator.plugin import SECRET
 from curator_plugins.sources.databases import Database
 from curator_plugins.sources.ranges import Range, Value, less, value
 
@@ -54,13 +55,14 @@ class Sql(Source):
     """Rows of a query against any SQLAlchemy URL."""
 
     version = 2
-    url: Annotated[str, "where the database is: postgresql://me:${PASSWORD}@host/db, sqlite:///blog.sqlite, …"]
+    without_effect = (*Source.without_effect, "overlap")
+    url: Annotated[
+        str, SECRET, "where the database is: postgresql://me:${PASSWORD}@host/db, sqlite:///blog.sqlite, …"
+    ]
     query: Annotated[str, "one SELECT; its columns are the fields"]
-    key: Annotated[str | None, "column that tells rows apart, to read ranges of it in parallel"] = None
+    key: Annotated[str | None, "column that tells rows apart; large tables are read by ranges of it"] = None
     since: Annotated[str | None, "column that grows with every change: a later run reads what is above"] = None
     overlap: Annotated[int | str | None, "how far below it late rows are looked for: 12h, or a number"] = None
-
-    known: ClassVar[Sequence[Part]] = ()
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -126,8 +128,7 @@ class Sql(Source):
                 f"{self._what}: since needs the column that tells rows apart, so that one that comes again "
                 f"replaces its older document: name it as `key`; the query gives {', '.join(columns)}"
             )
-        known = list(self.known)
-        before, counted = _end_of(known)
+        before, counted = _end_of(self.known)
         latest = self._latest(connection, before)
         if latest is None:
             raise UsageError(f"{self._what}: the query gives no rows from {database.shown}")
@@ -139,7 +140,7 @@ class Sql(Source):
                 found = replace(stretch, high=latest)
         rows = self._count(connection, found)
         uri = f"{database.shown}#{found}"
-        yield from (part for part in known if not rows or part.uri != uri)
+        yield from (part for part in self.known if not rows or part.uri != uri)
         if rows:
             signed = f"{_hash([self.query, self.key, since])}:{{}}:{self._count(connection, self._stretch(latest))}"
             if self.key:
@@ -272,7 +273,7 @@ def _column(name: str) -> sa.ColumnClause[Any]:
     return sa.column(name)
 
 
-def _end_of(known: list[Part]) -> tuple[Value | None, int]:
+def _end_of(known: Sequence[Part]) -> tuple[Value | None, int]:
     """The value that the known parts are planned up to, and the rows that the last stretch had then."""
     ends = [Range.parse(part.uri.partition("#")[2]).high for part in known]
     if not ends:
