@@ -2,7 +2,7 @@
 
 Rows are streamed: memory holds 2 MiB of them. With `key`, the name of a column without NULLs (integers, text, UUIDs,
 times), the query is cut into ranges of 64 MiB of text as its first rows promise, each of as many rows, whatever the
-gaps; without, it is one part in the order that the query gives. The database ranks the keys for that: 0.9 s for a
+gaps; without, it is one part in the order that the query gives. The database ranks the keys for that, two seconds for a
 million. Rejected: ranges as wide as each other, which one key far away makes into one part.
 
 Without `since`, a changed number of rows or range of keys, or for SQLite and DuckDB a changed file, is a new
@@ -19,8 +19,9 @@ when their number is another or there is anything new. Others are not seen, nor 
 a day ahead wait until they have come, or one such row would hide all that follow. A row whose value is NULL would be
 read never or always: they are refused.
 
-Rejected: ADBC (Arrow from PostgreSQL). It reads in a third of psycopg's time, which is a tenth of what the host takes for
-a document, and it would be a second way to read, of one database.
+Measured (PostgreSQL on a socket, a million rows of 250 characters, CPU seconds of the client): a bare server-side cursor
+of psycopg's 1.9, this 2.3, and 10.5 with all that the host does for a document. Rejected: ADBC, which has the rows in
+Arrow after 0.5, and as records, which are dicts, after 4.7.
 """
 
 from __future__ import annotations
