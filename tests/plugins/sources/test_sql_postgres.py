@@ -18,7 +18,7 @@ from curator import CuratorError, Part
 from curator.corpus import Corpus
 from curator.verify import digest
 from curator_plugins.sources.sql import Sql
-from tests.conftest import Workshop, workshop  # noqa: F401  # a fixture
+from tests.conftest import Workshop
 from tests.databases import Postgres, postgres
 
 POSTS = "select id, body as text, changed from post"
@@ -252,11 +252,7 @@ def test_a_run_goes_on_without_the_part_that_lost_its_connection(
         return body; end $$""")
     entry = {"sql": {"name": "posts", "url": posts.url.replace("tester@", "tester:${PASSWORD}@"), "key": "id",
                      "query": "select id, fragile(id, body) as text from post"}}  # fmt: skip
-    corpora = []
-    for name in ("disturbed", "whole"):
-        (tmp_path / name).mkdir()
-        corpora.append(Workshop(tmp_path / name))
-    disturbed, whole = corpora
+    disturbed, whole = workshop(tmp_path / "disturbed"), workshop(tmp_path / "whole")
     flag.touch()
     try:
         corpus = disturbed.curate([], sources=[entry])
@@ -270,6 +266,28 @@ def test_a_run_goes_on_without_the_part_that_lost_its_connection(
     assert corpus.sql("SELECT count(*), count(DISTINCT source_key) FROM documents").rows() == [(1000, 1000)]
     assert digest(corpus) == digest(whole.curate([], sources=[entry]))
     assert "hunter2" not in stored(corpus)
+
+
+def test_a_second_run_reads_only_what_is_new(posts: Postgres, tmp_path: Path) -> None:
+    """What changed supersedes what was read before; the corpus is as one that was read at once."""
+    entry = {"sql": {"name": "posts", "url": posts.url, "query": POSTS, "key": "id", "since": "changed"}}
+    grown = workshop(tmp_path / "grown")
+    grown.curate([], sources=[entry])
+    posts.sql("""insert into post values (901, 'new', '2024-05-08 00:00Z');
+        update post set body = 'changed', changed = '2024-05-07 12:00Z' where id between 5 and 7""")
+    counts = []
+    for _ in range(2):
+        corpus = grown.curate([], sources=[entry])
+        assert grown.report is not None
+        counts.append(grown.report.counts["documents"])
+    assert counts == [4, 0]
+    assert corpus.sql("SELECT reason, count(*) FROM quarantine GROUP BY 1").rows() == [("superseded_key", 3)]
+    assert digest(corpus) == digest(workshop(tmp_path / "fresh").curate([], sources=[entry]))
+
+
+def workshop(folder: Path) -> Workshop:
+    folder.mkdir()
+    return Workshop(folder)
 
 
 def stored(corpus: Corpus) -> str:
