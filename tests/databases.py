@@ -10,6 +10,7 @@ import glob
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -41,10 +42,7 @@ class Postgres:
     def stop(self) -> None:
         """Stop the server at once, as a power cut would."""
         assert self.server is not None
-        self.server.terminate() if self.server.poll() is None else None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.server.wait(10)
-        self.server.kill()
+        self.server.send_signal(signal.SIGQUIT)
         self.server.wait()
 
     def sql(self, statements: str, database: str = "test") -> str:

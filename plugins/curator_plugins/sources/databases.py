@@ -1,6 +1,7 @@
 """Connections to databases that are only read: URLs with variables, sessions as alike as may be, no secret shown.
 
-A session reads in read-only transactions, in UTC, and does not end while the reader works between two fetches.
+All that is read of a connection is one read-only transaction, in UTC, which does not end while the reader works between
+two fetches.
 """
 
 from __future__ import annotations
@@ -29,15 +30,12 @@ DRIVERS = {  # SQLAlchemy's own defaults are others, by version
 EXTRAS = {"psycopg": "postgres", "pymysql": "mysql"}  #: what installs a driver
 PATIENCE = 15.0  #: seconds that a server, which was there when it was planned, may take to come back
 
-POSTGRESQL = (
-    # SQL_ASCII holds any bytes, and the server refuses to call them UTF-8
-    "SELECT set_config('client_encoding', CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)",
-    "SET TIME ZONE 'UTC'",
-    "SET DateStyle = 'ISO'",
-    "SET default_transaction_read_only = on",
-    "SET default_transaction_isolation = 'repeatable read'",
-    "SET idle_in_transaction_session_timeout = 0",
-    "SET cursor_tuple_fraction = 1",  # plan for all rows, not for the first tenth
+POSTGRESQL = (  # for one transaction: a pooler, as PgBouncer, would hand on to others what is set for a session
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET LOCAL TIME ZONE 'UTC'",
+    "SET LOCAL DateStyle = 'ISO'",
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+    "SET LOCAL cursor_tuple_fraction = 1",  # plan for all rows, not for the first tenth
 )
 MYSQLS = ("mysql", "mariadb")
 MYSQL = (
@@ -72,6 +70,8 @@ class Database:
         try:
             engine = self._engine()
             with self._reached(engine, PATIENCE if patient else 0.0) as connection:
+                for statement in POSTGRESQL if engine.dialect.name == "postgresql" else ():
+                    connection.exec_driver_sql(statement)
                 yield connection
         except ImportError as error:
             extra = EXTRAS.get(str(error.name))
@@ -106,14 +106,15 @@ class Database:
             connection = dialect.connect(*args, **options)
             if dialect.name == "sqlite":
                 connection.text_factory = _decoded
-            if dialect.name == "postgresql":
-                _execute(connection, POSTGRESQL)
-                if dialect.driver == "psycopg":
-                    from curator_plugins.sources.postgresql_values import load_leniently
+            if dialect.driver == "psycopg":
+                from curator_plugins.sources.postgresql_values import load_leniently
 
-                    load_leniently(connection)
+                load_leniently(connection)
             if dialect.name in MYSQLS:
-                _execute(connection, MYSQL)
+                with contextlib.closing(connection.cursor()) as cursor:
+                    for statement in MYSQL:
+                        cursor.execute(statement)
+                connection.commit()
             return connection
 
         return engine
@@ -129,6 +130,11 @@ class Database:
                 if time.monotonic() >= until:
                     raise
                 time.sleep(0.5)
+            except (ImportError, sa.exc.SQLAlchemyError):
+                raise
+            except Exception as error:  # a driver's own, as of a parameter that it does not know
+                what = f"{type(error).__name__}: {self._said(error)}"
+                raise CuratorError(f"{self.what}: {self.shown}: {what}") from None
 
     def _said(self, error: Exception) -> str:
         """What the driver says, in one line and without secrets."""
@@ -209,13 +215,6 @@ def _opened(url: sa.URL) -> sa.URL:
         options = {**url.query, "mode": "ro", "uri": "true"}
         return url.set(database=f"file:{quote(path)}", query=options)
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
-
-
-def _execute(connection: Any, statements: tuple[str, ...]) -> None:
-    with contextlib.closing(connection.cursor()) as cursor:
-        for statement in statements:
-            cursor.execute(statement)
-    connection.commit()
 
 
 def _decoded(raw: bytes) -> str:

@@ -106,6 +106,7 @@ def test_text_that_is_no_utf8_is_one_refused_row(database: Path, read: Any) -> N
         ({"query": QUERY + " and 0"}, "the query gives no rows"),
         ({"url": "sqlite:///nowhere.sqlite"}, "no database /.*/nowhere.sqlite"),
         ({"url": "blog"}, "is no SQLAlchemy URL, as in sqlite:///blog.sqlite"),
+        ({"url": "mysql://localhost:1/db?no_such=1"}, "TypeError: .*unexpected keyword argument 'no_such'"),
         ({"url": ""}, "needs the options url and query"),
         ({"url": "nosuch://me@host/db"}, "nosuch"),
         ({"url": "mysql://me:hunter2@host/db"}, r"url holds a password, .*: write \$\{PASSWORD\} in its place"),
