@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from curator.recipe import Used
     from curator.run import Progress
 
-FETCHED = "fetched"
+
+def folder_of(corpus: str | Path, source: str) -> Path:
+    """Where a corpus keeps what one of its sources fetched."""
+    return Path(corpus) / "fetched" / source
 
 
 def source_of(
@@ -33,7 +36,7 @@ def source_of(
     """The recipe's source, ready to fetch, to tell its parts and to read."""
     source: Source = used.build(plugins)
     source.base = base  # type: ignore[misc]  # no option, and of each source its own
-    source.folder = str(Path(corpus) / FETCHED / used.name)  # type: ignore[misc]
+    source.folder = str(folder_of(corpus, used.name))  # type: ignore[misc]
     source.known = tuple(known)  # type: ignore[misc]
     return source
 

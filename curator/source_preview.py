@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from curator import files
 from curator.errors import FetchError, UsageError
-from curator.fetching import FETCHED, fetch, fetches, source_of
+from curator.fetching import fetch, fetches, folder_of, source_of
 from curator.loading import Plugins
 from curator.planning import packed
 from curator.plugin import Part, Rejected, Source
@@ -64,7 +63,7 @@ def preview_source(used: Used, recipe: Recipe, documents: int, progress: Progres
     plugins = Plugins(recipe.plugins)
     found = SourcePreview(used.name, used.plugin)
     with tempfile.TemporaryDirectory(prefix="curator-preview-") as scratch:
-        has_some = (Path(recipe.corpus) / FETCHED / used.name).is_dir()
+        has_some = folder_of(recipe.corpus, used.name).is_dir()
         source = source_of(used, plugins, recipe.base, recipe.corpus if has_some else scratch)
         if fetches(source):
             found.note = "of what the corpus has fetched" if has_some else "of what was fetched for this preview"

@@ -11,6 +11,7 @@ import pytest
 from curator.corpus import Corpus
 from curator.engines.local import InlineEngine, LocalEngine
 from curator.errors import CuratorError, RecipeError, UsageError
+from curator.forgetting import choose, forget
 from curator.run import Report, run
 from tests.conftest import Workshop
 
@@ -189,3 +190,13 @@ def test_retry_of_an_unknown_reason(shop: Shop) -> None:
     shop.run()
     with pytest.raises(UsageError, match=r"--retry timeout: .*the reasons there are: took_too_long$"):
         shop.run(retry=["timeout"])
+
+
+def test_forgetting_names_what_was_fetched(shop: Shop) -> None:
+    """The file that the document came in is named, and no other; a run does not bring the document back."""
+    shop.run()
+    corpus = Corpus.existing(shop.workshop.corpus_folder)
+    report = forget(corpus, choose(corpus, ids=["b.txt"]), "asked to")
+    assert report.fetched == [str(shop.fetched / "b.txt")]
+    shop.run()
+    assert sorted(shop.texts()) == ["a.txt", "c.txt"]
