@@ -242,8 +242,8 @@ def test_a_run_goes_on_without_the_part_that_lost_its_connection(
     posts: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other splits are read; the next run reads that one, and the corpus is as that of an undisturbed run."""
-    monkeypatch.setattr(curator_plugins.sources.sql, "PART", 20_000)
-    monkeypatch.setattr(curator.planning, "SPLIT_BYTES", 20_000)
+    monkeypatch.setattr(curator_plugins.sources.sql, "PART", 60_000)
+    monkeypatch.setattr(curator.planning, "SPLIT_BYTES", 60_000)
     monkeypatch.setenv("PASSWORD", "hunter2")
     flag = posts.folder / "data" / "flag"
     posts.sql("""create or replace function fragile(id int, body text) returns text stable language plpgsql as $$ begin
@@ -260,8 +260,8 @@ def test_a_run_goes_on_without_the_part_that_lost_its_connection(
         flag.unlink()
     assert disturbed.report is not None
     assert len(disturbed.report.failed) == 1
-    assert "split 6 of posts: source 'posts': postgresql://tester:***@/test: the connection was lost: " in disturbed.report.failed[0]
-    assert corpus.sql("SELECT count(*) FROM documents").rows() == [(909,)]
+    assert "split 2 of posts: source 'posts': postgresql://tester:***@/test: the connection was lost: " in disturbed.report.failed[0]
+    assert corpus.sql("SELECT count(*) FROM documents").rows() == [(750,)]
     corpus = disturbed.curate([], sources=[entry])
     assert corpus.sql("SELECT count(*), count(DISTINCT source_key) FROM documents").rows() == [(1000, 1000)]
     assert digest(corpus) == digest(whole.curate([], sources=[entry]))
