@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class Sql(Source):
-    """Rows of a query against any SQLAlchemy URL."""
+    """Rows of a query: of PostgreSQL, MySQL, MariaDB, SQLite, DuckDB, or any other SQLAlchemy URL."""
 
     version = 2
     without_effect = (*Source.without_effect, "overlap")
@@ -237,6 +237,8 @@ class Sql(Source):
             sa.select(sa.literal_column("*")).select_from(self._query()).limit(SAMPLE_ROWS)
         )
         columns = list(first.keys())
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise CuratorError(f"{self._what}: two columns of the query are called {twice[0]!r}; give one a name with AS")
         for option, name in (("text", self.text), ("key", self.key), ("since", self.since)):
             if name and name not in columns:
                 raise CuratorError(

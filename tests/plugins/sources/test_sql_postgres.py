@@ -192,6 +192,7 @@ def test_what_since_refuses(posts: Postgres, caplog: pytest.LogCaptureFixture) -
         ({"since": "id", "overlap": "1h"}, "overlap: '1h' cannot be taken from 1003: write a number for integers"),
         ({"since": "id", "id": "nr"}, "since needs the column that tells rows apart.*; the query gives id, text, changed"),
         ({"since": "f", "query": "select id, body as text, id::real as f from post"}, "since 'f' has values as .* float"),
+        ({"query": "select *, id, body as text from post"}, "two columns of the query are called 'id'"),
         ({"overlap": 3}, "overlap is how far `since` looks back"),
     ):  # fmt: skip
         with pytest.raises(CuratorError, match=message):
