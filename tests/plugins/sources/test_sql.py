@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import curator_plugins.sources.sql
-from curator import CuratorError, UsageError
+from curator import CuratorError, Part, UsageError
 from curator.files import SourceChanged
 from curator.reading import read_documents
 from curator_plugins.sources.sql import Sql
@@ -199,3 +202,43 @@ def test_since_over_text(database: Path) -> None:
     assert parts[1].uri.endswith('#at>="2024-05-01",<="2024-05-02 10:00"')
     rows = [record["id"] for record in found.read(parts[1]) if isinstance(record, dict)]
     assert (len(rows), rows[-2:]) == (102, [1001, 1000])
+
+
+EVENTS = st.lists(
+    st.lists(st.tuples(st.sampled_from("iu"), st.integers(0, 2), st.integers(0, 100)), max_size=6), max_size=6
+)
+
+
+@given(EVENTS)
+@settings(max_examples=25, deadline=None)
+def test_since_misses_nothing(batches: list[list[tuple[str, int, int]]]) -> None:
+    """Whatever is inserted or changed between the runs, with values that stay or grow: all is read, in the end."""
+    with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/posts.sqlite")) as posts:
+        posts.isolation_level = None
+        posts.execute("pragma synchronous = off")
+        posts.execute("create table post (id integer primary key, body text, at int)")
+        posts.execute("insert into post values (0, 'first of all', 0)")
+        known: list[Part] = []
+        copy: dict[int, str] = {}
+        latest = 0
+        for number, batch in enumerate([[], *batches]):
+            for kind, step, nth in batch:
+                latest += step
+                body = f"text {number}.{nth}.{latest}"
+                if kind == "i":
+                    posts.execute("insert into post select max(id) + 1, ?, ? from post", (body, latest))
+                else:
+                    # one that changes without another value cannot be told from one that does not
+                    chosen = "at < ?2 and id = ?3 % (select count(*) from post)"
+                    posts.execute(f"update post set body = ?1, at = ?2 where {chosen}", (body, latest, nth))
+            query = "select id, body as text, at from post"
+            found = source(Path(folder) / "posts.sqlite", query=query, since="at", key=["id", None][len(batches) % 2])
+            found.known = known  # type: ignore[misc]  # the host sets it so
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(curator_plugins.sources.sql, "PART", 30)
+                parts = list(found.parts())
+            for part in parts:
+                if part not in known:
+                    copy |= {record["id"]: record["text"] for record in found.read(part) if isinstance(record, dict)}
+            known = parts
+        assert copy == dict(posts.execute("select id, body from post").fetchall())
