@@ -1,0 +1,158 @@
+"""Records of XML, and of SGML, by a path and fields.
+
+`record` names the elements that are documents, `fields` what becomes of their content:
+
+    xml: {path: "acts/*.xml", record: act, fields: {text: body, title: heading, published: "meta/@date"}}
+
+A field's path is a small part of XPath: names and `*` between slashes, `//` for any depth, `.` for the record itself,
+`[2]`, `[@type='short']`, `[title]`, an attribute `@id` at the end, and `a | b` for the first that says something. Its
+value is all text below it in reading order (a `//text()` at the end may be written, and means the same), a list
+where several elements match; of the text field they are joined by blank lines. Names are written without namespace
+and prefix. A file is one part, as only its beginning tells what its end means. `curator_plugins.sources.elements`
+has how it is read, what of entities and of damage.
+
+**SGML** (`format: sgml`) is cut at the tags of `record`, in any case of letters, and each record read by libxml2 as
+far as it makes sense: control characters and unknown entities are dropped, tags that are not closed end with their
+parent. It is also for XML that is broken here and there: no record costs another. Rejected: lxml's parser of HTML,
+which moves `<title>` and `<body>` to where a page has them; the standard library's, whose time is quadratic in unclosed
+comments. Measured (CPU, one core): XML of statutes 55 MB/s, Reuters' SGML 20.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+from xml.etree.ElementTree import Element
+
+from curator import Part, Rejected, UsageError, hookimpl
+from curator.files import FileSource, foreign, signature, unchanged
+from curator.lines import decompressed, expected_size, line_parts
+from curator_plugins.sources.blocks import text_of
+from curator_plugins.sources.cuts import between, until
+from curator_plugins.sources.elements import MAX_DEPTH, Records, known_encoding
+
+KEPT_ENTITIES = frozenset(("lt", "gt", "amp", "quot", "apos"))
+REFERENCE = re.compile(r"&(?:#(\d{1,7}|x[\da-f]{1,6})|([a-z][\w.-]{0,31}));?", re.IGNORECASE)
+CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
+
+
+class Xml(FileSource):
+    """Records of XML or SGML files, plain or compressed."""
+
+    version = 1
+    record: Annotated[str, "path of the elements that are documents: act, library/act, or /* for the whole file"] = "/*"
+    fields: Annotated[dict[str, str], "field: path below the record, as {text: body, id: '@id'}"] = {}
+    leave_out: Annotated[list[str], "names of elements whose text is in no field"] = []
+    keep_whitespace: Annotated[bool, "leave line ends and indents as they are"] = False
+    format: Annotated[Literal["xml", "sgml"], "sgml: records are cut at their tags and read as far as they make sense"] = "xml"
+    encoding: Annotated[str | None, "of files that declare none, or a wrong one"] = None
+    max_bytes: Annotated[int, "a record that takes more memory is quarantined"] = 64 << 20
+
+    def parts(self) -> Iterator[Part]:
+        self._check()
+        for uri in self.files():
+            if self.format == "sgml":
+                yield from line_parts(uri)
+            else:
+                yield Part(uri, signature=signature(uri), size=expected_size(uri))
+
+    def _check(self) -> None:
+        where = f"source {self.name!r}"
+        if self.encoding and not known_encoding(self.encoding):
+            raise UsageError(f"{where}: encoding: {self.encoding!r} is unknown, or none that markup is written in")
+        if self.format == "sgml" and not re.fullmatch(r"[A-Za-z][\w.-]{0,99}", self.record):
+            raise UsageError(f"{where}: record: {self.record!r}: with `format: sgml` it is the name of a tag, as REUTERS")
+        if not re.fullmatch(r"\.?/?(\*|[\w.-]+)(/(\*|[\w.-]+))*", self.record):
+            raise UsageError(
+                f"{where}: record: {self.record!r} is no path of names, as act, library/act or /*; "
+                "names are written without a namespace's prefix"
+            )
+        for name, path in self.fields.items():
+            try:
+                _field(Element("x"), path, str)
+            except (SyntaxError, KeyError) as error:
+                raise UsageError(f"{where}: fields: {name}: {path!r}: {error}; `curator plugins xml` says what a path is") from None
+
+    def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
+        with unchanged(part):
+            kind = foreign(part.uri)
+            if kind:
+                yield Rejected("0", "wrong_format", f"this is {kind}, not {self.format.upper()}")
+                return
+            for position, element in self._elements(part):
+                yield element if isinstance(element, Rejected) else self._fields(element, position)
+
+    def _elements(self, part: Part) -> Iterator[tuple[int, Any]]:
+        if self.format == "xml":
+            yield from Records(self.record, self.max_bytes, self.encoding).read(decompressed(part.uri))
+            return
+        start = part.start or 0
+        name = re.escape(self.record).encode()
+        pieces = until(decompressed(part.uri, start), None if part.stop is None else part.stop - start)
+        for position, cut in between(pieces, rb"<%s(?=[\s>])" % name, rb"</%s\s{0,9}>" % name, self.max_bytes // 4, start):
+            yield position, cut if isinstance(cut, Rejected) else self._lenient(cut, position)
+
+    def _lenient(self, cut: bytes, position: int) -> Any:
+        """The record as a tree of lxml's, or why there is none."""
+        from lxml import etree
+
+        try:
+            text = cut.decode(self.encoding or "utf-8")
+        except UnicodeError as error:
+            return Rejected(str(position), "bad_encoding", f"{error}; set `encoding:`, as to latin-1")
+        parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True)
+        try:
+            root = etree.fromstring(REFERENCE.sub(_character, text).translate(CONTROLS).encode(), parser)
+        except etree.XMLSyntaxError as error:
+            return Rejected(str(position), "bad_sgml", str(error))
+        if root is None:
+            return Rejected(str(position), "bad_sgml", f"nothing in it makes sense: {cut[:100]!r}")
+        return root
+
+    def _fields(self, element: Any, position: int) -> dict[str, Any]:
+        def text(found: Any) -> str:
+            return text_of(found, unseen=unseen, keep=self.keep_whitespace)
+
+        unseen = frozenset(self.leave_out)
+        record: dict[str, Any] = {"#position": str(position)}
+        for name, path in {self.text: ".", **self.fields}.items():
+            values = _field(element, path, text)
+            if name == self.text:
+                record[name] = "\n\n".join(values)
+            elif values:
+                record[name] = values[0] if len(values) == 1 else values
+        return record
+
+
+def _field(record: Any, path: str, text: Any) -> list[str]:
+    """What the first of the path's alternatives says that says something."""
+    for way in path.split("|"):
+        way = way.strip().removesuffix("text()").rstrip("/") or "."
+        steps, at, attribute = way.rpartition("@")
+        if at and "[" not in attribute and "]" not in attribute:
+            steps = steps.rstrip("/") or "."
+            said = [found.get(attribute) or "" for found in record.iterfind(steps)]
+        else:
+            said = [text(found) for found in record.iterfind(way)]
+        values = [value for value in said if value]
+        if values:
+            return values
+    return []
+
+
+def _character(reference: re.Match[str]) -> str:
+    """A reference's character, or none if there is no such, or it is a control; &lt; and the like stay."""
+    number, name = reference.groups()
+    if number:
+        code = int(number[1:], 16) if number[0] in "xX" else int(number)
+        return reference.group() if code > 31 and code != 127 or code in (9, 10, 13) else ""
+    if name in KEPT_ENTITIES:
+        return f"&{name};"
+    return html.escape(html.unescape(f"&{name};")) if reference.group().endswith(";") else "&amp;" + name
+
+
+@hookimpl
+def register_sources(register: Any) -> None:
+    register(Xml)
