@@ -15,22 +15,31 @@ from collections.abc import Container
 from typing import Any
 
 #: HTML's blocks, and how many newlines stand around each
-HTML = dict.fromkeys(("address", "br", "caption", "dd", "div", "dt", "figcaption", "li", "option", "tr"), 1) | (
+HTML = dict.fromkeys(
+    ("address", "br", "caption", "dd", "div", "dt", "figcaption", "li", "option", "tr"), 1
+) | (
     dict.fromkeys(("article", "aside", "blockquote", "details", "dl", "fieldset", "figure", "footer"), 2)
     | dict.fromkeys(("form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main", "nav", "ol"), 2)
     | dict.fromkeys(("p", "pre", "section", "table", "ul"), 2)
 )
 HTML_UNSEEN = frozenset(("head", "noscript", "script", "style", "template", "title"))
-INLINE = frozenset(
-    "a abbr b bold code em emph ext-link i ital italic sc small span strong sub sup u underline xref".split()
+IN_SENTENCES = (
+    "a abbr b bold code em emph ext-link i ital italic sc small span strong sub sup u underline xref"
 )
+INLINE = frozenset(IN_SENTENCES.split())
 BREAKS = frozenset(("br", "lb"))
+MAX_TAGS = 300_000  #: of a fragment of HTML: 100 MB of memory
 
 
 def html_text(html: str) -> str:
-    """The text of a fragment of HTML, with blank lines round paragraphs, code as it stands; "" where there is none."""
+    """The text of a fragment of HTML, with blank lines round paragraphs, code as it stands; "" where there is none.
+
+    Raises ValueError for more than MAX_TAGS tags.
+    """
     from lxml import etree
 
+    if html.count("<") > MAX_TAGS:
+        raise ValueError(f"HTML with more than {MAX_TAGS} tags")
     parser = etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(html.replace("\0", "").encode(errors="replace"), parser)
@@ -47,7 +56,9 @@ def text_of(
     Elements called as in `unseen` are left out; `keep` leaves white space as it is.
     """
     lines = _Lines(keep)
-    stack: list[tuple[Any, int, bool]] = [(root, 0, False)]  # (element, newlines around it, whether it ends here)
+    stack: list[tuple[Any, int, bool]] = [
+        (root, 0, False)
+    ]  # (element, newlines around it, whether it ends here)
     while stack:
         node, gap, ends = stack.pop()
         if not ends and isinstance(node.tag, str) and node.tag not in unseen:
@@ -60,7 +71,9 @@ def text_of(
             stack.append((node, gap, True))
             if len(node):
                 gaps = _gaps(node, blocks)
-                stack += [(child, gap, False) for child, gap in zip(reversed(node), reversed(gaps), strict=True)]
+                stack += [
+                    (child, gap, False) for child, gap in zip(reversed(node), reversed(gaps), strict=True)
+                ]
             continue
         if ends and gap:
             lines.cut(gap)
@@ -78,7 +91,10 @@ def _gaps(node: Any, blocks: dict[str, int] | None) -> list[int]:
         return [blocks.get(child.tag, 0) for child in node]
     mixed = _mixed(node)
     return [
-        int(child.tag in BREAKS or (child.tag not in INLINE and (not mixed or (len(child) > 0 and not _mixed(child)))))
+        int(
+            child.tag in BREAKS
+            or (child.tag not in INLINE and (not mixed or (len(child) > 0 and not _mixed(child))))
+        )
         for child in node
     ]
 

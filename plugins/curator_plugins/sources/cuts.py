@@ -1,9 +1,10 @@
-"""Records of a file between two marks, as `<page>` and `</page>`, cut from its bytes without parsing what is between.
+"""Records of a file, cut from its bytes at marks, without parsing what is between.
 
-Where a format promises that its marks stand nowhere else (MediaWiki escapes every `<` of a page), a part may begin
-anywhere in the file and finds the next mark: a file is cut into parts as files of lines are, and what is damaged
-ends with its record. A record that begins again before it has ended is given up, and so is one of more than
-`max_bytes`, which is never held. Cuts 1.3 GB/s.
+Two kinds: between marks, as `<page>` and `</page>`, and from one mark to the next, as the messages of an mbox. Where a
+format promises that its marks stand nowhere else (MediaWiki escapes every `<` of a page), a part may begin anywhere
+in the file and finds the next one: a file is cut into parts as files of lines are, and what is damaged ends with
+its record. A record that begins again before it has ended is given up, and so is one of more than `max_bytes`,
+which is never held.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from curator import Rejected
 from curator.lines import DamagedFile
 
-MARK = 256  #: bytes that no mark is longer than
+MARK = 1024  #: bytes that no mark is longer than
+
+Cut = tuple[int, bytes | Rejected]  #: offset of a record, and its bytes or why there are none
 
 
 def until(pieces: Iterable[bytes], length: int | None) -> Iterator[bytes | None]:
@@ -32,14 +35,34 @@ def until(pieces: Iterable[bytes], length: int | None) -> Iterator[bytes | None]
 
 def between(
     pieces: Iterable[bytes | None], opening: bytes, closing: bytes, max_bytes: int, start: int = 0
-) -> Iterator[tuple[int, bytes | Rejected]]:
-    """(offset, bytes with the marks) of each record; records that begin after a None in `pieces` are another part's.
+) -> Iterator[Cut]:
+    """The records from a mark to the next closing one, marks included, in any case of letters.
 
-    `opening` and `closing` are regular expressions. `start` is the offset of the first piece.
+    `opening` and `closing` are regular expressions. Records that begin after a None in `pieces` are another part's.
+    `start` is the offset of the first piece.
     """
-    mark = re.compile(b"(%s)|%s" % (opening, closing), re.IGNORECASE)
-    held = bytearray()
-    base = start  # offset of the first byte held
+    marks = re.compile(b"(?P<opening>%s)|%s" % (opening, closing), re.IGNORECASE)
+    yield from _cut(pieces, marks, max_bytes, bytearray(), start, closed=True)
+
+
+def starting(pieces: Iterable[bytes | None], opening: bytes, max_bytes: int, start: int = 0) -> Iterator[Cut]:
+    """The records that begin with a line that `opening` matches and end before the next, otherwise as in `between`.
+
+    Where `start` is not 0, the pieces are from the byte before it on: by it one sees whether a line begins.
+    """
+    marks = re.compile(rb"(?P<opening>\n)(?=%s)" % opening)
+    yield from _cut(pieces, marks, max_bytes, bytearray(b"" if start else b"\n"), start - 1, closed=False)
+
+
+def _cut(
+    pieces: Iterable[bytes | None],
+    marks: re.Pattern[bytes],
+    max_bytes: int,
+    held: bytearray,
+    base: int,
+    closed: bool,
+) -> Iterator[Cut]:
+    """`base` is the offset of the first byte held; `closed` whether records have marks at their ends."""
     searched = 0  # up to where `held` was
     begun: int | None = None  # offset of the record that is open
     stop: int | None = None
@@ -49,31 +72,29 @@ def between(
                 stop = base + len(held)
                 continue
             held += piece
-            while found := mark.search(held, searched):
+            while found := marks.search(held, searched):
                 searched = found.end()
-                if found.group(1) is None:
-                    if begun is not None:
-                        yield begun, _record(held, base, begun, found.end(), max_bytes)
-                    begun = None
-                    continue
-                if begun is not None:
+                if begun is not None and not (closed and found["opening"]):
+                    yield begun, _record(held, base, begun, searched, max_bytes)
+                elif begun is not None:
                     yield begun, Rejected(str(begun), "unclosed", "another record begins before it ends")
-                begun = base + found.start()
-                if stop is not None and begun >= stop:
-                    return
+                begun = None
+                if found["opening"]:
+                    begun = base + (found.start() if closed else searched)
+                    if stop is not None and begun >= stop:
+                        return
             searched = max(searched, len(held) - MARK)
-            if begun is None:
-                if stop is not None and base + searched >= stop:
-                    return
-                keep = searched
-            else:
-                keep = begun - base if base + len(held) - begun <= max_bytes else searched
-            keep = max(keep, 0)
+            if begun is None and stop is not None and base + searched >= stop:
+                return
+            fits = begun is not None and base + len(held) - begun <= max_bytes
+            keep = begun - base if begun is not None and fits else searched
             del held[:keep]
             base += keep
             searched -= keep
-        if begun is not None:
+        if begun is not None and closed:
             yield begun, Rejected(str(begun), "unclosed", "the file ends before it does")
+        elif begun is not None:
+            yield begun, _record(held, base, begun, len(held), max_bytes)
     except DamagedFile as error:
         at = base + len(held)
         lost = "" if begun is None else f"; the record from byte {begun} on is lost with it"

@@ -138,14 +138,18 @@ class Records:
         return parser
 
     def _refuse(self, name: str, *_: object) -> None:
-        raise Refused("entity_declaration", f"the file declares the entity {name!r}; entities are never resolved")
+        raise Refused(
+            "entity_declaration", f"the file declares the entity {name!r}; entities are never resolved"
+        )
 
     def _begin(self, name: str, attributes: dict[str, str]) -> None:
         name = local(name)
         names = self._names
         names.append(name)
         if len(names) > MAX_DEPTH:
-            raise Refused("too_deep", f"more than {MAX_DEPTH} elements in one another: {'/'.join(names[:5])}/…")
+            raise Refused(
+                "too_deep", f"more than {MAX_DEPTH} elements in one another: {'/'.join(names[:5])}/…"
+            )
         if not self._depth:
             if len(names) == 1:
                 self._root = name

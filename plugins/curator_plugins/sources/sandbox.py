@@ -40,7 +40,8 @@ class Sandbox:
     def __call__(self, text: str) -> Any:
         """What the function returns; raises Spent."""
         child = self._child or self._start()
-        assert child.stdin is not None and child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
         killer = None if HAS_TIMER else threading.Timer(self._seconds, child.kill)
         if killer:
             killer.start()

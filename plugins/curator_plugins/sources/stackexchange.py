@@ -46,11 +46,15 @@ class Stackexchange(FileSource):
     version = 1
     answers: Annotated[Literal["accepted", "all", "none"], "answers that follow the question"] = "all"
     min_score: Annotated[int | None, "posts with a lower score are left out"] = None
-    site: Annotated[str | None, "address of the site, as https://stackoverflow.com, for that of each question"] = None
+    site: Annotated[
+        str | None, "address of the site, as https://stackoverflow.com, for that of each question"
+    ] = None
 
     def parts(self) -> Iterator[Part]:
         if self.site and not re.fullmatch(r"https?://[^\s/]+/?", self.site):
-            raise UsageError(f"source {self.name!r}: site: {self.site!r} is no address, as https://stackoverflow.com")
+            raise UsageError(
+                f"source {self.name!r}: site: {self.site!r} is no address, as https://stackoverflow.com"
+            )
         for uri in self.files():
             size = _size(uri)
             count = min(MAX_PARTS, max(1, size // LARGE))
@@ -73,13 +77,17 @@ class Stackexchange(FileSource):
             for reason, left in sorted(skipped.items()):
                 yield Rejected("all", reason, f"{left} posts")
             if not buckets.rows and not number:
-                yield Rejected("0", "no_record", "no line is a <row …/> with Id and PostTypeId; this is no Posts.xml")
+                yield Rejected(
+                    "0", "no_record", "no line is a <row …/> with Id and PostTypeId; this is no Posts.xml"
+                )
 
     def _sort(self, uri: str, number: int, count: int, buckets: _Buckets) -> Iterator[Rejected]:
         """Put the part's posts into buckets; gives what is no post."""
         for offset, line in lines(uri, max_bytes=ROW_BYTES):
             if isinstance(line, Rejected):
-                if line.reason != "too_large" or not number:  # of a row that nobody can read, the first part tells
+                if (
+                    line.reason != "too_large" or not number
+                ):  # of a row that nobody can read, the first part tells
                     yield line
                 continue
             row = line.strip()
@@ -92,7 +100,9 @@ class Stackexchange(FileSource):
             if b"Id" not in found or not kind:
                 if not number:
                     yield Rejected(str(offset), "bad_row", repr(row[:150]))
-            elif question and int(question) % count == number and (kind == QUESTION or self.answers != "none"):
+            elif (
+                question and int(question) % count == number and (kind == QUESTION or self.answers != "none")
+            ):
                 buckets.put(int(question) // count, row)
 
     def _documents(self, file: IO[bytes], skipped: Counter[str]) -> Iterator[dict[str, Any] | Rejected]:
@@ -114,7 +124,10 @@ class Stackexchange(FileSource):
             else:
                 answers.setdefault(int(row["ParentId"]), []).append(row)
         for number in sorted(questions):
-            yield self._document(questions[number], answers.pop(number, []))
+            try:
+                yield self._document(questions[number], answers.pop(number, []))
+            except ValueError as error:
+                yield Rejected(f"post {number}", "bad_row", str(error))
         if answers:
             skipped["no_question"] += sum(map(len, answers.values()))
 
@@ -152,7 +165,9 @@ class _Buckets:
         count = min(BUCKETS, max(1, size // BUCKET))
         held = BUCKET if count == 1 else 1 << 16
         self.rows = 0  #: that were seen, whoever they belong to
-        self.files = [stack.enter_context(tempfile.SpooledTemporaryFile(held)) for _ in range(count)]
+        self.files: list[IO[bytes]] = []
+        for _ in range(count):
+            self.files.append(stack.enter_context(tempfile.SpooledTemporaryFile(held)))
 
     def put(self, question: int, row: bytes) -> None:
         self.files[question % len(self.files)].write(row + b"\n")

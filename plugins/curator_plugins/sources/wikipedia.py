@@ -200,7 +200,9 @@ def _siteinfo(head: bytes) -> dict[str, Any]:
         ((_, found),) = Records("/siteinfo", MIB).read([head[start : end + 11]])
         info = info if isinstance(found, Rejected) else found
     base, _, _ = (info.findtext("base") or "").rpartition("/")
-    names = {space.get("key"): html.unescape(space.text or "") for space in info.iterfind("namespaces/namespace")}
+    names = {
+        space.get("key"): html.unescape(space.text or "") for space in info.iterfind("namespaces/namespace")
+    }
     unseen = {*ENGLISH, *(name.lower() for key in (MEDIA, FILE, CATEGORY) if (name := names.get(key)))}
     said = {"wiki": info.findtext("dbname")}
     return {

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 REFERENCE = re.compile(r"<ref\b[^<>]*/>|<ref\b[^<>]*>[^<]*(?:<(?!/?ref\b)[^<]*)*</ref\s*>", re.IGNORECASE)
-BRACES = re.compile(r"<(nowiki|pre|syntaxhighlight|source)\b[^<>/]*>.*?</\1\s*>|\{\{|\}\}", re.DOTALL | re.IGNORECASE)
+BRACES = re.compile(
+    r"<(nowiki|pre|syntaxhighlight|source)\b[^<>/]*>.*?</\1\s*>|\{\{|\}\}", re.DOTALL | re.IGNORECASE
+)
 MAGIC_WORD = re.compile(r"__[^\W\d_a-z]+__")
 LANGUAGE = re.compile(r"(?:[a-z]{2,3}|simple)(?:-[a-z]+)*")
-MEDIA = re.compile(r"[^:]+:.*\.(?:jpe?g|png|gif|svg|webp|tiff?|og[gav]|webm|mp3|wav|pdf|djvu)\s*", re.IGNORECASE)
-UNSEEN = frozenset(
-    "categorytree ce chem gallery graph hiero imagemap includeonly inputbox mapframe maplink noinclude ref references score "
-    "section style table templatedata templatestyles timeline".split()
+MEDIA = re.compile(
+    r"[^:]+:.*\.(?:jpe?g|png|gif|svg|webp|tiff?|og[gav]|webm|mp3|wav|pdf|djvu)\s*", re.IGNORECASE
 )
+NO_TEXT = """categorytree ce chem gallery graph hiero imagemap includeonly inputbox mapframe maplink noinclude
+    ref references score section style table templatedata templatestyles timeline"""
+UNSEEN = frozenset(NO_TEXT.split())
 BREAKS = frozenset(("blockquote", "br", "center", "div", "dl", "hr", "ol", "p", "tr", "ul"))
 TABLE_LINE = re.compile(r"^[ \t:]*(?:\{\||\|\}|\||!).*\n?", re.MULTILINE)
 EMPTY_BRACKETS = re.compile(r"[ \t]?(?:\([\s,;:/·]*\)|（[\s、，；]*）)")
@@ -110,7 +113,9 @@ def _is_unseen(title: str, unseen: frozenset[str]) -> bool:
     if not colon or not prefix:
         return False
     name = prefix.strip().replace("_", " ").lower()
-    return name in unseen or LANGUAGE.fullmatch(prefix) is not None or MEDIA.fullmatch(title.strip()) is not None
+    return (
+        name in unseen or LANGUAGE.fullmatch(prefix) is not None or MEDIA.fullmatch(title.strip()) is not None
+    )
 
 
 def _with_content(lines: list[str]) -> list[str]:

@@ -31,7 +31,7 @@ from curator.files import FileSource, foreign, signature, unchanged
 from curator.lines import decompressed, expected_size, line_parts
 from curator_plugins.sources.blocks import text_of
 from curator_plugins.sources.cuts import between, until
-from curator_plugins.sources.elements import MAX_DEPTH, Records, known_encoding
+from curator_plugins.sources.elements import ELEMENT_BYTES, Records, known_encoding
 
 KEPT_ENTITIES = frozenset(("lt", "gt", "amp", "quot", "apos"))
 REFERENCE = re.compile(r"&(?:#(\d{1,7}|x[\da-f]{1,6})|([a-z][\w.-]{0,31}));?", re.IGNORECASE)
@@ -42,11 +42,15 @@ class Xml(FileSource):
     """Records of XML or SGML files, plain or compressed."""
 
     version = 1
-    record: Annotated[str, "path of the elements that are documents: act, library/act, or /* for the whole file"] = "/*"
+    record: Annotated[
+        str, "path of the elements that are documents: act, library/act, or /* for the whole file"
+    ] = "/*"
     fields: Annotated[dict[str, str], "field: path below the record, as {text: body, id: '@id'}"] = {}
     leave_out: Annotated[list[str], "names of elements whose text is in no field"] = []
     keep_whitespace: Annotated[bool, "leave line ends and indents as they are"] = False
-    format: Annotated[Literal["xml", "sgml"], "sgml: records are cut at their tags and read as far as they make sense"] = "xml"
+    format: Annotated[
+        Literal["xml", "sgml"], "sgml: records are cut at their tags and read as far as they make sense"
+    ] = "xml"
     encoding: Annotated[str | None, "of files that declare none, or a wrong one"] = None
     max_bytes: Annotated[int, "a record that takes more memory is quarantined"] = 64 << 20
 
@@ -61,9 +65,13 @@ class Xml(FileSource):
     def _check(self) -> None:
         where = f"source {self.name!r}"
         if self.encoding and not known_encoding(self.encoding):
-            raise UsageError(f"{where}: encoding: {self.encoding!r} is unknown, or none that markup is written in")
+            raise UsageError(
+                f"{where}: encoding: {self.encoding!r} is unknown, or none that markup is written in"
+            )
         if self.format == "sgml" and not re.fullmatch(r"[A-Za-z][\w.-]{0,99}", self.record):
-            raise UsageError(f"{where}: record: {self.record!r}: with `format: sgml` it is the name of a tag, as REUTERS")
+            raise UsageError(
+                f"{where}: record: {self.record!r}: with `format: sgml` it is the name of a tag, as REUTERS"
+            )
         if not re.fullmatch(r"\.?/?(\*|[\w.-]+)(/(\*|[\w.-]+))*", self.record):
             raise UsageError(
                 f"{where}: record: {self.record!r} is no path of names, as act, library/act or /*; "
@@ -73,7 +81,9 @@ class Xml(FileSource):
             try:
                 _field(Element("x"), path, str)
             except (SyntaxError, KeyError) as error:
-                raise UsageError(f"{where}: fields: {name}: {path!r}: {error}; `curator plugins xml` says what a path is") from None
+                raise UsageError(
+                    f"{where}: fields: {name}: {path!r}: {error}; `curator plugins xml` says what a path is"
+                ) from None
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part):
@@ -91,18 +101,30 @@ class Xml(FileSource):
         start = part.start or 0
         name = re.escape(self.record).encode()
         pieces = until(decompressed(part.uri, start), None if part.stop is None else part.stop - start)
-        for position, cut in between(pieces, rb"<%s(?=[\s>])" % name, rb"</%s\s{0,9}>" % name, self.max_bytes // 4, start):
+        for position, cut in between(
+            pieces, rb"<%s(?=[\s>])" % name, rb"</%s\s{0,9}>" % name, self.max_bytes, start
+        ):
             yield position, cut if isinstance(cut, Rejected) else self._lenient(cut, position)
 
     def _lenient(self, cut: bytes, position: int) -> Any:
         """The record as a tree of lxml's, or why there is none."""
         from lxml import etree
 
+        cost = len(cut) + ELEMENT_BYTES * cut.count(b"<")
+        if cost > self.max_bytes:
+            return Rejected(str(position), "too_large", f"{len(cut)} bytes with {cut.count(b'<')} tags")
         try:
             text = cut.decode(self.encoding or "utf-8")
         except UnicodeError as error:
             return Rejected(str(position), "bad_encoding", f"{error}; set `encoding:`, as to latin-1")
-        parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True)
+        parser = etree.XMLParser(
+            recover=True,
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            remove_comments=True,
+            remove_pis=True,
+        )
         try:
             root = etree.fromstring(REFERENCE.sub(_character, text).translate(CONTROLS).encode(), parser)
         except etree.XMLSyntaxError as error:
@@ -147,7 +169,7 @@ def _character(reference: re.Match[str]) -> str:
     number, name = reference.groups()
     if number:
         code = int(number[1:], 16) if number[0] in "xX" else int(number)
-        return reference.group() if code > 31 and code != 127 or code in (9, 10, 13) else ""
+        return reference.group() if (code > 31 and code != 127) or code in (9, 10, 13) else ""
     if name in KEPT_ENTITIES:
         return f"&{name};"
     return html.escape(html.unescape(f"&{name};")) if reference.group().endswith(";") else "&amp;" + name
