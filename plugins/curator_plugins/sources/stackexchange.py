@@ -167,7 +167,7 @@ class _Buckets:
         self.rows = 0  #: that were seen, whoever they belong to
         self.files: list[IO[bytes]] = []
         for _ in range(count):
-            self.files.append(stack.enter_context(tempfile.SpooledTemporaryFile(held)))
+            self.files.append(stack.enter_context(tempfile.SpooledTemporaryFile(held)))  # noqa: SIM115 (the stack closes it)
 
     def put(self, question: int, row: bytes) -> None:
         self.files[question % len(self.files)].write(row + b"\n")
