@@ -10,9 +10,11 @@ address follows from the dump's `base`. A dump does not say its licence: the opt
 **Parts.** A multistream dump is bz2 of many streams, and each begins with bytes that stand nowhere else: a part
 begins at the first stream after each 16 MiB, found by reading from there, which takes no index file and 1 MiB a
 part; a page that runs on into the next part is read with the one that it begins in. A dump in one stream is one
-part. Others are cut as files of lines are. mwxml reads a dump from its beginning only, and at 2 MB/s.
+part. Others are cut as files of lines are. Rejected: mwxml, which reads a dump from its
+beginning only, and stops at damage.
 
-Measured (CPU, one core, of XML): English articles 2.1 MB/s, of which mwparserfromhell takes nine tenths.
+Measured (CPU, one core, of XML): English articles 2.7 MB/s, Latgalian stubs 2.1; two thirds of it are
+mwparserfromhell's.
 """
 
 from __future__ import annotations

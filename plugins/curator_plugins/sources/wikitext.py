@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 REFERENCE = re.compile(r"<ref\b[^<>]*/>|<ref\b[^<>]*>[^<]*(?:<(?!/?ref\b)[^<]*)*</ref\s*>", re.IGNORECASE)
 BRACES = re.compile(
-    r"<(nowiki|pre|syntaxhighlight|source)\b[^<>/]*>.*?</\1\s*>|\{\{|\}\}", re.DOTALL | re.IGNORECASE
+    r"<(math|chem|ce|nowiki|pre|syntaxhighlight|source)\b[^<>/]*>.*?</\1\s*>|\{\{|\}\}", re.DOTALL | re.IGNORECASE
 )
 MAGIC_WORD = re.compile(r"__[^\W\d_a-z]+__")
 LANGUAGE = re.compile(r"(?:[a-z]{2,3}|simple)(?:-[a-z]+)*")
