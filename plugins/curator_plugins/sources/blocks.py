@@ -115,6 +115,7 @@ class _Lines:
         self.run: list[str] = []
         self.found: list[str] = []
         self._gap = 0
+        self._item = False  # whether an item of a list begins
         self._kept = int(keep)  # how many of the elements that we are in keep their white space
 
     def cut(self, gap: int) -> None:
@@ -124,18 +125,21 @@ class _Lines:
         if said and not (self._kept and said.isspace()):
             if self.found:
                 self.found.append("\n" * (self._gap or 1))
-            self.found.append(said)
+            self.found.append(f"- {said}" if self._item else said)
+            self._item = False
             self._gap = 0
         self._gap = max(self._gap, gap)
 
     def enter(self, name: str) -> None:
         if name == "li":
-            self.run.append("- ")
+            self._item = True
         elif name in ("td", "th"):
             self.run.append(" ")
         elif name == "pre":
             self._kept += 1
 
     def leave(self, name: str) -> None:
-        if name == "pre":
+        if name == "li":
+            self._item = False
+        elif name == "pre":
             self._kept -= 1
