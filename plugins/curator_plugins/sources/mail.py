@@ -81,10 +81,11 @@ def parsed(raw: bytes) -> Message[str, str]:
 
 def header(message: Message[str, str], name: str) -> str | None:
     """A header's text, decoded and on one line."""
-    value = message.get(name)
-    if value is None:
+    # `get` would make replacement characters of 8-bit ones
+    raw = next((str(value) for key, value in message.raw_items() if key.lower() == name), None)
+    if raw is None:
         return None
-    raw = str(value)[:HEADER_CHARS]
+    raw = raw[:HEADER_CHARS]
     try:
         found = decode_header(raw) if "=?" in raw else [(raw, None)]
     except (HeaderParseError, ValueError):
