@@ -80,6 +80,15 @@ def test_field_paths(tmp_path: Path, path: str, value: Any) -> None:
     assert (record.get("f"), record["text"]) == (value, "A\nB\nC")
 
 
+def test_several_values(tmp_path: Path, read: Any) -> None:
+    """Of a column of documents the first is it, of the text all, of metadata a list."""
+    fields = {"title": "t", "text": "//p", "others": "t", "year": "y"}
+    content = "<r><t>A</t><t>B</t><y>1</y><y>2</y><s><p>x</p></s><p>y</p></r>"
+    found = read(written(tmp_path, content, fields=fields, columns={"year": "int"}))[0][0]
+    assert (found["title"], found["text"], found["year"]) == ("A", "x\n\ny", 1)
+    assert orjson.loads(found["metadata"]) == {"others": ["A", "B"]}
+
+
 def test_text_of_blocks(tmp_path: Path, read: Any) -> None:
     """An element among text is inline, unless it holds blocks itself; one among spaces is a block."""
     content = "<r><p>See <x>this</x>\n  list: <list><item>a</item> <item>b</item></list> end</p><p><b>x</b> <i>y</i></p></r>"
