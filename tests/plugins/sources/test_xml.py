@@ -259,6 +259,22 @@ def test_sgml(tmp_path: Path, read: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("<R/>a<b/>c</R>", "ac"),
+        ("<R><k><m>x</c></k>y</m></R>", "x\ny"),
+        ("<R><!-- <R> -->x<!-- y", None),
+        ("<R a='<'>x</R>", None),
+        ("<R>a < b > c <3 <é></R>", "a < b > c <3 <é>"),
+    ],
+)
+def test_what_makes_little_sense(tmp_path: Path, read: Any, content: str, text: str | None) -> None:
+    """Is read as far as it does."""
+    documents, _ = read(written(tmp_path, content, format="sgml", record="R"))
+    assert [d["text"] for d in documents] == ([text] if text else [])
+
+
 def test_sgml_entities_are_never_resolved(tmp_path: Path, read: Any) -> None:
     """A declaration within a record is noise."""
     content = '<R><!DOCTYPE x [<!ENTITY i SYSTEM "file:///etc/passwd"><!ENTITY j "expanded">]>a &i; &j;</R>'
