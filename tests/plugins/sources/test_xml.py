@@ -262,7 +262,7 @@ def test_sgml(tmp_path: Path, read: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("<R/>a<b/>c</R>", "ac"),
+        ("<R x=1/>a<b/>c</R>", "ac"),
         ("<R><k><m>x</c></k>y</m></R>", "x\ny"),
         ("<R><!-- <R> -->x<!-- y", None),
         ("<R a='<'>x</R>", None),
