@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -78,6 +78,7 @@ class Sandbox:
             [sys.executable, "-c", "from curator_plugins.sources.sandbox import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path},
         )
         assert self._child.stdin is not None
@@ -113,7 +114,7 @@ def serve() -> None:
             signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             answer = True, call(text, *arguments)
-        except (Exception, MemoryError) as error:
+        except Exception as error:
             answer = False, f"{type(error).__name__}: {error}"[:500]
         if HAS_TIMER:
             signal.setitimer(signal.ITIMER_PROF, 0)
@@ -121,7 +122,7 @@ def serve() -> None:
 
 
 def _send(pipe: Any, message: Any) -> None:
-    data = pickle.dumps(message)
+    data = json.dumps(message).encode()  # not pickle: the child may be whatever its text made of it
     pipe.write(len(data).to_bytes(8, "big") + data)
     pipe.flush()
 
@@ -131,4 +132,4 @@ def _receive(pipe: BinaryIO | Any) -> Any:
     if len(head) < 8:
         raise EOFError
     data = pipe.read(int.from_bytes(head, "big"))
-    return pickle.loads(data)
+    return json.loads(data)

@@ -6,6 +6,7 @@ import bz2
 import datetime as dt
 import gzip
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator import Rejected
+from curator import Rejected, UsageError
 from curator_plugins.sources import wikipedia
 from curator_plugins.sources.sandbox import Sandbox, Spent
 from curator_plugins.sources.wikipedia import Wikipedia
@@ -159,6 +160,13 @@ def test_the_sandbox() -> None:
         assert (caught.value.reason, numbers("12")) == ("extraction_failed", 12)
     with Sandbox("os:_exit", seconds=5, memory=1 << 30) as fatal, pytest.raises(Spent, match="TypeError"):
         fatal("1")
+
+
+def test_a_missing_parser_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install, before anything is read."""
+    monkeypatch.setitem(sys.modules, "mwparserfromhell", None)
+    with pytest.raises(UsageError, match=r"pip install 'corpus-curator\[wikipedia\]'"):
+        list(written(tmp_path, page(1)).parts())
 
 
 def dump(count: int, marker: str = "x") -> tuple[list[bytes], bytes]:
