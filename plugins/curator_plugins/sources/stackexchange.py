@@ -78,7 +78,7 @@ class Stackexchange(FileSource):
             for file in buckets.files:
                 yield from self._documents(file, part.uri, skipped)
             for reason, left in sorted(skipped.items()):
-                yield Rejected("all", reason, f"{left} posts")
+                yield Rejected("*", reason, records=left)
             if not buckets.rows and not number:
                 yield Rejected(
                     "0", "no_record", "no line is a <row …/> with Id and PostTypeId; this is no Posts.xml"

@@ -103,7 +103,7 @@ class Wikipedia(FileSource):
                     else:
                         yield record
             for reason, count in sorted(skipped.items()):
-                yield Rejected("all", reason, f"{count} of {pages} pages")
+                yield Rejected("*", reason, f"of {pages} pages", count)
             if not pages and not part.start:
                 yield Rejected("0", "no_record", "no <page>; this is no dump of MediaWiki, or an empty one")
 

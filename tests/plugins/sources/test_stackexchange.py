@@ -84,7 +84,7 @@ def test_questions_and_answers(tmp_path: Path, read: Any) -> None:
         "answer_scores": [-1, 9, 0],
     }
     assert (second["text"], orjson.loads(second["metadata"])["tags"]) == ("Title 8\n\nText", ["a", "b"])
-    assert bad == [("all", "no_question")]
+    assert bad == [("*", "no_question")]
 
 
 def test_sites_have_the_same_ids(tmp_path: Path, read: Any) -> None:

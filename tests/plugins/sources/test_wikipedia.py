@@ -128,9 +128,9 @@ def test_articles(tmp_path: Path, read: Any) -> None:
     assert found["url"] == "https://ltg.wikipedia.org/wiki/C%2B%2B_%26_D%3F"
     assert (found["published"], found["license"]) == (dt.datetime(2016, 4, 18, 23, 12, 22), None)
     assert orjson.loads(found["metadata"]) == {"namespace": 0, "revision": 10}
-    assert bad == [("all", "other_namespace"), ("all", "redirect")]
-    details = [r.detail for r in source.read(*source.parts()) if isinstance(r, Rejected)]
-    assert details == ["2 of 4 pages", "1 of 4 pages"]
+    assert bad == [("*", "other_namespace"), ("*", "redirect")]
+    counts = [(r.records, r.detail) for r in source.read(*source.parts()) if isinstance(r, Rejected)]
+    assert counts == [(2, "of 4 pages"), (1, "of 4 pages")]
 
 
 def test_other_namespaces_and_models(tmp_path: Path, read: Any) -> None:
