@@ -18,9 +18,9 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import xxhash
 
@@ -46,6 +46,9 @@ class FileSource(Source):
 
     path: str | list[str]
 
+    #: what `relative` calls files that the host put elsewhere, by their path, as members of an archive
+    called: ClassVar[Mapping[str, str]] = {}
+
     def files(self) -> list[str]:
         """Every file that `path` names, once, in a stable order."""
         if not self.path:
@@ -57,7 +60,7 @@ class FileSource(Source):
 
     def relative(self, uri: str) -> str:
         """The file's path below the folder that `path` names, or that several paths have in common."""
-        return relative(uri, self._roots)
+        return self.called.get(uri) or relative(uri, self._roots)
 
     @cached_property
     def _roots(self) -> list[str]:  # asked for every record without an id

@@ -62,6 +62,11 @@ class Option:
     def type_name(self) -> str:
         return _type_name(self.type)
 
+    @property
+    def is_source(self) -> bool:
+        """Whether the option is another source: `{plugin: options}` in a recipe, and built for the plugin."""
+        return isinstance(self.type, type) and issubclass(self.type, Source)
+
 
 def _type_name(kind: Any) -> str:
     """As it is written: `int | None`, `'paper' | 'datatrove'`."""

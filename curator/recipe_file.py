@@ -11,11 +11,25 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curator import yamlfile
+from curator.checking import resolved, signal_types
 from curator.corpus_cleaner import Look
 from curator.errors import CuratorError, RecipeError, UsageError
 from curator.loading import Plugins
 from curator.plugin import REQUIRED, Dedup, Source, Step
-from curator.recipe import GATE, LOOK, Options, Recipe, StepSpec, Used, checked_value, fingerprint, is_table
+from curator.recipe import (
+    GATE,
+    LOOK,
+    Options,
+    Recipe,
+    StepSpec,
+    Used,
+    built,
+    checked_value,
+    fingerprint,
+    is_table,
+    version_of,
+)
+from curator.recipe_values import expand_variables, file_found, files_found
 from curator.registry import Entry, suggest
 
 
@@ -146,6 +160,8 @@ class RecipeFile:
         known = entry.plugin.options()
         checked: Options = {}
         for name, value in given.items():
+            if name in known and known[name].is_source:
+                continue
             if name not in known and not getattr(entry.plugin, "open_options", False):
                 raise self.error(
                     f"{entry.name} has no option {name!r}{suggest(name, known)}", (*path, entry.name, name)
@@ -161,12 +177,17 @@ class RecipeFile:
             except UsageError as error:
                 raise self.error(str(error), (*path, entry.name, name)) from None
         for option in known.values():
-            if option.name not in checked:
+            if option.name not in checked and not (option.is_source and option.name in given):
                 if option.default is REQUIRED:
                     raise self.error(f"{entry.name} needs the option {option.name!r}", (*path, entry.name))
                 checked[option.name] = option.default
         try:
+            for option in known.values():
+                if option.is_source:
+                    checked[option.name] = self.inner(entry, given, checked, option.name, path)
             return entry.plugin.resolve(checked, lambda file: file_found(file, self.base))
+        except RecipeError:
+            raise
         except UsageError as error:
             raise self.error(str(error), (*path, entry.name)) from None
 
@@ -175,6 +196,32 @@ class RecipeFile:
         value = str(expand_variables(value))
         path = Path(self.base) / value
         return str(path) if path.is_dir() else value
+
+    def inner(
+        self, entry: Entry, given: Options, checked: Options, option: str, path: yamlfile.Path
+    ) -> dict[str, Options]:
+        """The source that an option names, as {plugin: options}, with what every source has (text, id, license, …).
+
+        That stands with the outer one, which the host asks; where it does not, `checked` gets the inner one's default.
+        """
+        place = (*path, entry.name, option)
+        kind = entry.plugin.options()[option].type
+        if not isinstance(given[option], str) and not (isinstance(given[option], dict) and len(given[option]) == 1):
+            raise self.error("one source: `plugin: {option: value}`", place)
+        name, options = self.only(given[option], place)
+        found = self.plugins.get("source", name)
+        if not issubclass(found.plugin, kind):
+            raise self.error(f"{name} reads no files, so {entry.name} cannot give it any", (*place, name))
+        common = set(kind.options()) - {"path"}
+        for taken in options:
+            if taken == "path":
+                raise self.error(f"{entry.name} gives {name} what it reads; leave it out", (*place, name, taken))
+            if taken in common:
+                raise self.error(f"write it beside {option}:, where every source has it", (*place, name, taken))
+        shared = {n: checked[n] for n in common if n in given}
+        inner = self.options(found, {**options, **shared, "path": ""}, place)
+        checked.update({n: inner[n] for n in common if n not in given})
+        return {name: inner}
 
     def source(self, raw: Any, path: yamlfile.Path) -> Used:
         name, given = self.only(raw, path)
@@ -194,11 +241,12 @@ class RecipeFile:
                     (*path, name, "columns", column),
                 )
         try:
-            document_schema(cast(Source, entry.plugin(**options)))
+            document_schema(cast(Source, built(entry, options, self.plugins)))
         except UsageError as error:
             raise self.error(str(error), (*path, name)) from None
+        version = version_of(entry, options, self.plugins)
         return Used(
-            options["name"], "source", entry.name, entry.ref, entry.version, options, self.line((*path, name))
+            options["name"], "source", entry.name, entry.ref, version, options, self.line((*path, name))
         )
 
     def line(self, path: yamlfile.Path) -> int:
@@ -347,49 +395,3 @@ class RecipeFile:
         if match is None or not 0 <= float(match[1]) <= float(match[2]) <= 1:
             raise self.error(f"{expect!r}: write the share dropped as `expect: {{drop: 0.02..0.4}}`", path)
         return float(match[1]), float(match[2])
-
-
-def resolved(reads: str, before: list[StepSpec]) -> str | None:
-    """The signal that a step reads: of `documents.language`, that of the last earlier step that fills it."""
-    owner, _, column = reads.partition(".")
-    if owner != "documents":
-        return reads
-    return next((f"{s.name}.{s.fills[column]}" for s in reversed(before) if column in s.fills), None)
-
-
-def file_found(path: str, base: str) -> str:
-    """The path of a file, relative to `base`. Raises UsageError where there is none."""
-    found = Path(base) / str(expand_variables(path))
-    if not found.is_file():
-        raise UsageError(f"there is no file {path!r} in {base}")
-    return str(found)
-
-
-def files_found(value: Any, base: str) -> Any:
-    """The value of a FILE option with its paths found: one, or a list; a mapping is the plugin's to resolve."""
-    if isinstance(value, list):
-        return [file_found(path, base) for path in value]
-    return file_found(value, base) if isinstance(value, str) else value
-
-
-def expand_variables(value: Any) -> Any:
-    """`${NAME}` and `${NAME:-default}` from the environment, in strings and lists of them."""
-    if isinstance(value, list):
-        return [expand_variables(v) for v in value]
-    if not isinstance(value, str):
-        return value
-
-    def from_environment(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1], match[3])
-        if found is None:
-            raise UsageError(f"{value!r}: the environment variable {match[1]} is not set")
-        return found
-
-    return re.sub(r"\$\{(\w+)(:-([^}]*))?\}", from_environment, value)
-
-
-def signal_types(step: Step, label: str) -> dict[str, str]:
-    """The DuckDB type of every signal. Raises UsageError for a type that cannot be stored."""
-    from curator.checking import duckdb_types, empty_frame
-
-    return duckdb_types(step.for_measuring().declared_signals(), empty_frame(), label)
