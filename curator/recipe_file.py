@@ -209,7 +209,10 @@ class RecipeFile:
         if not isinstance(given[option], str) and not (isinstance(given[option], dict) and len(given[option]) == 1):
             raise self.error("one source: `plugin: {option: value}`", place)
         name, options = self.only(given[option], place)
-        found = self.plugins.get("source", name)
+        try:
+            found = self.plugins.get("source", name)
+        except UsageError as error:
+            raise self.error(str(error), (*place, name)) from None
         if not issubclass(found.plugin, kind):
             raise self.error(f"{name} reads no files, so {entry.name} cannot give it any", (*place, name))
         common = set(kind.options()) - {"path"}
