@@ -185,7 +185,7 @@ def test_any_cutting_reads_the_same(
     """Parts of a zip are ranges of its directory, of a tar ranges of its bytes."""
     files = {f"{n:03}.txt": b"%d " % n * 400 for n in range(60)}
     source = archive(tmp_path, PACKED[packed](files))
-    whole, bad = read(source)
+    whole, _ = read(source)
     assert len(whole) == 60
     uri, size = source.path, len(tar(files))
     cuts = [0, 7, 8, 31, 200] if packed == "zip" else [0, 1, 1024, size // 3, size // 2 + 7]

@@ -63,7 +63,7 @@ def loaded(folder: Path, options: dict[str, Any]) -> recipes.Recipe:
     ("inner", "told"),
     [
         (None, "recipe.yaml:5: sources.0.archive: archive needs the option 'read'"),
-        ({"txet": {}}, "recipe.yaml:8: sources.0.archive.read.txet: there is no source 'txet'; did you mean 'text'?"),
+        ({"txet": {}}, "sources.0.archive.read.txet: there is no source 'txet'; did you mean 'text'?"),
         (
             {"text": {"splt": "x"}},
             "recipe.yaml:10: sources.0.archive.read.text.splt: text has no option 'splt'; did you mean 'split'?",
