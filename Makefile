@@ -4,14 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 
-.PHONY: demo test check consumers fix docs ablation clean
+.PHONY: demo test check consumers s3-server fix docs ablation clean
 
 demo: $(VENV)/installed
 	$(BIN)/curator run examples/quickstart.yaml
 	$(BIN)/curator mix examples/mixture.yaml -c examples/corpus
 	@echo "the command is $(BIN)/curator; \`. $(BIN)/activate\` puts it on your path"
 
-test: $(VENV)/tests-installed check consumers
+test: $(VENV)/tests-installed check consumers s3-server
 	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope -q $(TESTS)
 
 check: $(VENV)/tests-installed
@@ -19,6 +19,8 @@ check: $(VENV)/tests-installed
 	$(BIN)/mypy
 
 consumers: $(VENV)/consumers/installed
+
+s3-server: $(VENV)/s3-server/installed
 
 fix: $(VENV)/tests-installed
 	$(BIN)/ruff check --fix .
@@ -40,6 +42,11 @@ $(VENV)/tests-installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/consumers/installed: tests/exporters/consumers.txt | $(VENV)/tests-installed
 	rm -rf $(VENV)/consumers
 	$(BIN)/pip install -q --no-deps --target $(VENV)/consumers -r tests/exporters/consumers.txt
+	touch $@
+
+$(VENV)/s3-server/installed: tests/s3.txt | $(VENV)/tests-installed
+	rm -rf $(VENV)/s3-server
+	$(BIN)/pip install -q --no-deps --target $(VENV)/s3-server -r tests/s3.txt
 	touch $@
 
 # Does curation pay? Rust's documentation, as read and as the recipe keeps it; The Rust Book is held out.

@@ -101,7 +101,7 @@ def zip_members(raw: BinaryIO, limits: Limits) -> list[Member]:
     total = 0
     members = []
     for at, info in enumerate(infos):
-        if info.is_dir():
+        if info.filename.endswith("/"):
             continue
         name = clean(info.filename)
         mode = info.external_attr >> 16 if info.create_system == 3 else 0
@@ -281,7 +281,7 @@ def _refused(
 ) -> tuple[str, str] | None:
     """What is wrong with a file's name or size; the first of a name wins."""
     if name is None:
-        return "unsafe_name", f"{given[:100]!r} leads out of the archive"
+        return "unsafe_name", f"{given[:100]!r} is no path within the archive"
     hashed = xxhash.xxh3_64_intdigest(name.encode(errors="surrogateescape"))
     if hashed in seen:
         return "duplicate_name", "the archive has an earlier file of that name"
