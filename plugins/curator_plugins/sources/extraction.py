@@ -57,8 +57,9 @@ class Extractor:
     """Takes the text out of pages, under limits."""
 
     def __init__(self, name: str, *, max_bytes: int, seconds: float, memory: int) -> None:
-        """`name` is resiliparse, trafilatura or none. Raises UsageError where its packages are missing."""
-        need_web(f"extract: {name}", "resiliparse", NEEDS[name])
+        """`name` is resiliparse, trafilatura or none, or pdf. Raises UsageError where its packages are missing."""
+        if name != "pdf":
+            need_web(f"extract: {name}", "resiliparse", NEEDS[name])
         self.name, self.max_bytes, self.seconds, self.memory = name, max_bytes, seconds, memory
         self._process: _Process | None = None
 
