@@ -184,7 +184,7 @@ class Recipe:
         without measuring.
         """
         from curator.checking import check_rules
-        from curator.recipe_values import file_found, files_found
+        from curator.variables import file_found, files_found
 
         recipe = self
         for target, raw in changes.items():

@@ -29,8 +29,8 @@ from curator.recipe import (
     is_table,
     version_of,
 )
-from curator.recipe_values import expand_variables, file_found, files_found
 from curator.registry import Entry, suggest
+from curator.variables import file_found, files_found, filled
 
 
 class RecipeModel(BaseModel):
@@ -118,7 +118,7 @@ class RecipeFile:
             steps += [*self.looks(step, steps, ("steps", i)), step]
             places += [i] * (len(steps) - len(places))
         try:
-            corpus = str(expand_variables(self.model.corpus))
+            corpus = str(filled(self.model.corpus))
         except UsageError as error:
             raise self.error(str(error), ("corpus",)) from None
         recipe = Recipe(
@@ -167,8 +167,8 @@ class RecipeFile:
                     f"{entry.name} has no option {name!r}{suggest(name, known)}", (*path, entry.name, name)
                 )
             try:
-                if entry.kind == "source" and name != "url":
-                    value = expand_variables(value)
+                if entry.kind == "source" and not (name in known and known[name].is_secret):
+                    value = filled(value)
                 checked[name] = checked_value(known.get(name), value, entry.kind != "source", name)
                 if name in known and known[name].is_file and value is not None:
                     checked[name] = files_found(checked[name], self.base)
@@ -193,7 +193,7 @@ class RecipeFile:
 
     def folder_option(self, value: str) -> str:
         """The folder's path, or the value as it is where there is no such folder."""
-        value = str(expand_variables(value))
+        value = str(filled(value))
         path = Path(self.base) / value
         return str(path) if path.is_dir() else value
 

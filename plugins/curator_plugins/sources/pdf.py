@@ -30,6 +30,7 @@ class Pdf(FileSource):
     """PDF files, the text layer of each as one document; plain or compressed."""
 
     version = 1
+    endings = (".pdf",)
 
     max_file_bytes: Annotated[int, "a larger file is quarantined"] = 256 * MIB
     max_seconds: Annotated[float, "a file that takes longer, in seconds of the processor, is quarantined"] = 60.0
