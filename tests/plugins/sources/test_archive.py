@@ -27,6 +27,7 @@ from curator_plugins.sources.csv import Csv
 from curator_plugins.sources.jsonl import Jsonl
 from curator_plugins.sources.parquet import Parquet
 from curator_plugins.sources.text import Text
+from curator_plugins.sources.xml import Xml
 
 FILES = {"a.txt": b"one", "deep/b.txt": b"two", "deep/er/c.md": b"# Three\n\nthree"}
 
@@ -343,7 +344,9 @@ def test_a_mistake_in_the_inner_options_is_found_in_the_plan(tmp_path: Path) -> 
 
 
 def test_the_developers_corpus(dev: Path, read: Any) -> None:
-    """Every act of the law is a member."""
-    source = Archive(path=str(dev / "legal/dc-law-xml.tar.gz"), members="**/*.xml", read=Text(path=""))
-    documents, bad = read(source)
+    """Every act of the law is a member, and two tables of contents."""
+    law = str(dev / "legal/dc-law-xml.tar.gz")
+    documents, bad = read(Archive(path=law, members="**/*.xml", read=Xml(path="", fields={"text": "."})))
     assert (len(documents), bad) == (900, [])
+    acts, bad = read(Archive(path=law, read=Xml(path="", fields={"text": "."}, record="document")))
+    assert (len(acts), [reason for _, reason in bad]) == (898, ["no_record", "no_record"])
