@@ -189,8 +189,10 @@ def _expand_remote(path: str, base: str) -> list[str]:
             return [path]
         else:
             names = []
-    except Exception as error:  # each file system has its own
-        raise UsageError(f"path {path!r} cannot be listed: {type(error).__name__}: {error}") from error
+    except FileNotFoundError:  # as a bucket
+        names = []
+    except Exception as error:  # each file system has its own; none says that the files are gone
+        raise CuratorError(f"path {path!r} cannot be listed: {type(error).__name__}: {error}") from error
     if not names:
         raise UsageError(f"path {path!r} names no file or folder")
     head, chain, tail = path.partition("::")

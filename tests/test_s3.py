@@ -171,6 +171,21 @@ def test_a_run_reads_what_changed(bucket: Any, tmp_path: Path) -> None:
     assert [row[-1] for row in documents(tmp_path, "corpus")] == ["A", "b"]
 
 
+def test_a_server_that_is_down_is_no_empty_folder(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read stays; only files that are known to be gone count as vanished."""
+    bucket.pipe_file("corpus/d/a.txt", b"a")
+    loaded = recipe(tmp_path, "s3://corpus", [{"text": {"name": "t", "path": "d"}}], "corpus")
+    run(loaded, InlineEngine())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(RecipeError, match="path 's3://corpus/d' cannot be listed: "):
+        run(loaded, InlineEngine())
+    assert Corpus.existing(tmp_path / "corpus").sql("SELECT state FROM parts").rows() == [("present",)]
+
+
 def planned(folder: Path, path: str) -> str:
     """What planning says of a source that cannot be read."""
     loaded = recipe(folder, "s3:/", [{"text": {"name": "t", "path": path}}], "bad")
