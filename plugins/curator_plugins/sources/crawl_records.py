@@ -24,7 +24,9 @@ from curator.lines import compression
 HEADER = 32 << 10  #: bytes of a record's header at most, as fastwarc has it
 MEMBER = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd", "lz4": b"\x04\x22\x4d\x18"}
 BEGINS = re.compile(rb"WARC/\d|(?:https?|ftp|dns|filedesc):\S{0,2000} [\d.:a-f]+ \d{14} ")
-BEGINS_LINE = re.compile(rb"(?<=\n)WARC/[01]\.\d+\r?\n|(?<=\n)(?:https?|dns)\S{1,2000} \d+\.[\d.]+ \d{14} \S+ \d+\n")
+BEGINS_LINE = re.compile(
+    rb"(?<=\n)WARC/[01]\.\d+\r?\n|(?<=\n)(?:https?|dns)\S{1,2000} \d+\.[\d.]+ \d{14} \S+ \d+\n"
+)
 PROBE = 4096  #: bytes that are looked at to tell whether a record begins
 HTTP = re.compile(rb"HTTP/\d")
 
@@ -37,7 +39,9 @@ class Record:
     url: str
     date: str | None
     size: int  #: bytes of the body as its header states it
-    body: bytes = b""  #: as stored: compressed and chunked as it came; of a larger one than the limit, nothing
+    body: bytes = (
+        b""  #: as stored: compressed and chunked as it came; of a larger one than the limit, nothing
+    )
     id: str | None = None
     http: Any = None
     truncated: str | None = None
@@ -196,7 +200,11 @@ def _line(stream: Any) -> tuple[int, bytes]:
     at = 0
     while len(line) < HEADER and (byte := stream.read(1)):
         if not line:
-            at = stream.frame_start_position() if hasattr(stream, "frame_start_position") else stream.tell() - 1
+            at = (
+                stream.frame_start_position()
+                if hasattr(stream, "frame_start_position")
+                else stream.tell() - 1
+            )
         line += byte
         if byte == b"\n":
             break

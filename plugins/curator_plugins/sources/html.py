@@ -24,7 +24,11 @@ BESIDE = re.compile(
     re.I,
 )
 NAMED = re.compile(r"\.(x?html?|xht|shtml|php|aspx?|jsp)(\.(gz|zst|bz2|xz|lz4))?$", re.I)
-TEXT = ("text/plain", "application/xml", "application/octet-stream")  #: what a page may look like from its beginning
+TEXT = (
+    "text/plain",
+    "application/xml",
+    "application/octet-stream",
+)  #: what a page may look like from its beginning
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +47,11 @@ class Html(PageSource, FileSource):
         found = super().files()
         pages = [uri for uri in found if uri in self._roots or not BESIDE.search(uri)]
         if len(pages) < len(found):
-            log.info("source %r: left out %d files that are no pages by their names", self.name, len(found) - len(pages))
+            log.info(
+                "source %r: left out %d files that are no pages by their names",
+                self.name,
+                len(found) - len(pages),
+            )
         return pages
 
     def key_of(self, part: Part, position: str) -> str:

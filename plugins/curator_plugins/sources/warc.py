@@ -50,7 +50,8 @@ class Warc(PageSource, FileSource):
     version = 1
     statuses: Annotated[list[int], "HTTP statuses of pages that are taken"] = [200]
     mime: Annotated[
-        list[str], "types of pages that are taken, by their bytes; text/plain is taken as it is, without extraction"
+        list[str],
+        "types of pages that are taken, by their bytes; text/plain is taken as it is, without extraction",
     ] = ["text/html"]
 
     def parts(self) -> Iterator[Part]:
@@ -188,7 +189,9 @@ def _content_type(said: str | None) -> tuple[str | None, str | None]:
 
 def _shown(kinds: Counter[str]) -> str:
     total = sum(kinds.values())
-    named = ", ".join(f"{what} {n}" for what, n in sorted(kinds.items(), key=lambda k: (-k[1], k[0]))[:ABOUT] if what)
+    named = ", ".join(
+        f"{what} {n}" for what, n in sorted(kinds.items(), key=lambda k: (-k[1], k[0]))[:ABOUT] if what
+    )
     rest = f", and {len(kinds) - ABOUT} more kinds" if len(kinds) > ABOUT else ""
     return f"{total} record{'s' if total > 1 else ''}{': ' if named else ''}{named}{rest}"
 
