@@ -80,7 +80,7 @@ def _pages(folder: Path, gold: list[dict[str, Any]]) -> list[tuple[bytes, dict[s
                 archives[where] = {
                     record.url.strip(): decoded(record.body, record.http, 1 << 30)
                     for _, record in records(str(folder / where), 1 << 30)
-                    if isinstance(record, Record) and record.http
+                    if isinstance(record, Record) and record.http is not None
                 }
             page = archives[where].get(line["url"].strip())
         else:

@@ -83,6 +83,10 @@ def records(uri: str, limit: int) -> Iterator[tuple[str, Record | Rejected]]:
                     last, held = at, record
                 if held:
                     yield _place(last, nth), held
+                if kind == "gzip" and _is_cut(file, last):
+                    pending = Rejected(
+                        _place(last, nth + 1), "damaged_record", "the file ends within a member"
+                    )
                 break
             except _Damage as damage:
                 blamed = not held or damage.lies
@@ -149,7 +153,7 @@ def _record(record: Any, limit: int) -> Record:
         http=http,
         truncated=headers.get("WARC-Truncated"),
         language=headers.get("WARC-Identified-Content-Language"),
-        mime=http.get("Content-Type") if http else headers.get("Content-Type"),
+        mime=http.get("Content-Type") if http is not None else headers.get("Content-Type"),
     )
 
 
@@ -241,11 +245,28 @@ def _arc_record(fields: list[str], block: bytes, size: int) -> Record:
         body=block,
         id=f"{date}/{url}" if date else None,
         http=http,
-        mime=http.get("Content-Type") if http else mime,
+        mime=http.get("Content-Type") if http is not None else mime,
     )
 
 
 # -- after damage
+
+
+def _is_cut(file: BinaryIO, at: int) -> bool:
+    """Whether the file ends within the member that begins there or one after it, where fastwarc sees no more."""
+    from isal import isal_zlib
+
+    file.seek(at)
+    member = None
+    try:
+        while data := file.read(PROBE):
+            while data := data if member else data.lstrip(b"\0"):
+                member = member or isal_zlib.decompressobj(wbits=31)
+                member.decompress(data)
+                data, member = member.unused_data, None if member.eof else member
+    except isal_zlib.error:  # type: ignore[misc]  # its stub has an instance
+        return False
+    return member is not None
 
 
 def _next(file: BinaryIO, at: int, kind: str | None) -> int | None:
