@@ -27,6 +27,7 @@ from typing import Annotated, Any, BinaryIO, Literal, cast
 
 from curator import CuratorError, Rejected, Source, UsageError
 from curator.files import MIB
+from curator.moments import moment
 from curator_plugins.sources import page as protocol
 
 PAGES = 20_000  #: pages of one process: libraries keep caches that grow
@@ -244,6 +245,16 @@ class PageSource(Source):
             seconds=self.max_page_seconds,
             memory=self.max_page_memory,
         )
+
+    def as_record(self, found: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+        """The record of a page from what the extractor found and what was known before, which counts more."""
+        text, said = found.pop("text"), found.get("published")
+        fields = {
+            self.title: found.pop("title", None),
+            self.published: found.pop("published", None) if said and moment(said) else None,
+            **found,
+        }
+        return {**{name: value for name, value in fields.items() if value}, **known, self.text: text}
 
 
 def need_web(what: str, *packages: str) -> None:
