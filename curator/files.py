@@ -185,14 +185,14 @@ def _expand_remote(path: str, base: str) -> list[str]:
             names = [name for name, info in fs.glob(inside, detail=True).items() if info["type"] == "file"]
         elif not path.startswith("http") and fs.isdir(inside):
             names = fs.find(inside)
-        elif fs.exists(inside):
-            return [path]
         else:
-            names = []
-    except FileNotFoundError:  # as a bucket
+            fs.info(inside)
+            return [path]
+    except Exception as error:  # each file system has its own
+        told = error.__cause__ if path.startswith("http") and error.__cause__ else error  # it calls all not found
+        if not isinstance(told, FileNotFoundError) and getattr(told, "status", None) not in (404, 410):
+            raise CuratorError(f"path {path!r} cannot be listed: {type(told).__name__}: {told}") from error
         names = []
-    except Exception as error:  # each file system has its own; none says that the files are gone
-        raise CuratorError(f"path {path!r} cannot be listed: {type(error).__name__}: {error}") from error
     if not names:
         raise UsageError(f"path {path!r} names no file or folder")
     head, chain, tail = path.partition("::")
