@@ -95,7 +95,24 @@ def data(tmp_path: Path) -> Path:
             info.size = 6
             tar.addfile(info, io.BytesIO(b"text %d" % n))
             made.writestr(f"d/{n}.txt", f"text {n}")
+    (folder / "pages.warc.gz").write_bytes(b"".join(gzip.compress(page(n)) for n in range(4)))
     return folder
+
+
+def page(number: int) -> bytes:
+    """A WARC record of a page."""
+    body = f"<html><body><article><p>{'Some words of page ' * 20}{number}.</p></article></body></html>".encode()
+    http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    headers = [
+        "WARC/1.0",
+        "WARC-Type: response",
+        f"WARC-Record-ID: <urn:uuid:00000000-0000-0000-0000-00000000000{number}>",
+        f"WARC-Target-URI: http://example.org/{number}",
+        "WARC-Date: 2024-01-31T12:00:00Z",
+        "Content-Type: application/http; msgtype=response",
+        f"Content-Length: {len(http)}",
+    ]
+    return "\r\n".join(headers).encode() + b"\r\n\r\n" + http + b"\r\n\r\n"
 
 
 SOURCES: list[dict[str, Any]] = [
@@ -106,6 +123,7 @@ SOURCES: list[dict[str, Any]] = [
     {"huggingface": {"name": "hub", "path": "parquet"}},
     {"archive": {"name": "tar", "path": "x.tar.gz", "read": "text"}},
     {"archive": {"name": "zip", "path": "x.zip", "members": "d/*", "read": "text"}},
+    {"warc": {"name": "pages", "path": "*.warc.gz"}},
 ]
 
 
@@ -130,7 +148,7 @@ def test_the_same_documents_as_from_a_folder(bucket: Any, data: Path, tmp_path: 
     run(loaded, LocalEngine(2))
     found = documents(tmp_path, "remote")
     assert found == documents(tmp_path, "local")
-    assert len(found) == 150 + 9 + 2 + 40 + 40 + 6 + 6
+    assert len(found) == 150 + 9 + 2 + 40 + 40 + 6 + 6 + 4
     assert found[0][1] == "data/test-00000-of-00001.parquet#0"
     shards = sorted((tmp_path / "remote/shards/text").iterdir())
     run(loaded, LocalEngine(2))
