@@ -8,10 +8,9 @@ deep archives lie in archives is what the recipe says, never what they hold.
 
 A member is copied to a temporary file, whose name is ours, and read as any file of the inner source, which needs to
 know nothing of archives (`FileSource.called` tells it the name). So it is read only when it is whole: a wrong CRC costs
-no half document. Disk: the largest member, once a worker. Cost: 0.2 ms a member over
-a file that lies in a folder, and 4 ms/MB with inflating.
-Rejected: giving the inner source a stream, which sources that seek (Parquet, zip) or sign their file cannot use;
-fsspec's zip:// and tar://, which unpack without limits, and index a whole tar first.
+no half document. Disk: the largest member, once a worker, in `TMPDIR`. Cost: 0.2 ms a member over a file that lies in
+a folder, and 4 ms/MB with inflating. Rejected: giving the inner source a stream, which sources that seek (Parquet,
+zip) or sign their file cannot use; fsspec's zip:// and tar://, which unpack without limits, and index a whole tar first.
 
 **Keys** are the archive's path as a folder: `laws.tar.gz/title-1/a.xml#0`, the same for any cutting. Links, devices,
 names that lead out, encrypted files and second files of a name are rejected, each with its reason. Hidden files are

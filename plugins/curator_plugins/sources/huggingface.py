@@ -9,9 +9,9 @@ In the hub's cache (`datasets--org--name`) files are links into `blobs`, and fol
 the snapshot is that of `revision`, or of `refs/main`. Keys are below the snapshot, so they outlive a revision.
 
 **Arrow.** A shard is a stream of record batches. A part is a range of its bytes and owns the batches that begin in
-it; what lies before is read and dropped (2 GB/s), so a shard has at most 8 parts, of 64 MiB or more. One batch is in
+it; what lies before is read and dropped (4 GB/s), so a shard has at most 8 parts, of 64 MiB or more. One batch is in
 memory at a time: 1,000 rows as `datasets` writes it. Arrow trusts offsets in a file, and would read whatever memory
-they lead to, so each batch is checked whole (4 GB/s) before its rows are made. Rejected: mapping the file, as `datasets`
+they lead to, so each batch is checked whole (10 GB/s) before its rows are made. Rejected: mapping the file, as `datasets`
 does, because a file that is cut while it is read would kill the worker.
 """
 

@@ -6,7 +6,7 @@ as `page_starts`. Words hyphenated at a line's end are joined. Title, author, an
 are what the file says of itself. A scan has no text layer, and is quarantined as such: nothing is recognized here.
 
 Rejected, on manuals of 36 and 17 pages: pypdf 7.1 (the same words; 5 to 7 times the time, 0.02 s a page), pdfminer.six
-(8 to 11 times, and its lines out of order), PyMuPDF (AGPL). pypdfium2 is one wheel of 3 to 4 MB for each system,
+(8 to 11 times, and its lines out of order), PyMuPDF (AGPL). pypdfium2 is one wheel of 4 MB for each system,
 without dependencies, BSD and Apache.
 """
 
