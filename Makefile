@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install -q --no-compile
 TESTS ?= tests
 
-.PHONY: demo test check consumers s3-server fix docs ablation clean
+.PHONY: demo test check consumers servers s3-server fix docs ablation clean
 
 demo: $(VENV)/installed
 	$(BIN)/curator run examples/quickstart.yaml
@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	@echo "the command is $(BIN)/curator; \`. $(BIN)/activate\` puts it on your path"
 
 test: $(VENV)/tests-installed
-	$(MAKE) --no-print-directory -j2 check consumers s3-server
+	$(MAKE) --no-print-directory -j2 servers check consumers s3-server
 	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope --no-loadscope-reorder -q $(TESTS)
 
 check: $(VENV)/tests-installed
@@ -24,6 +24,9 @@ check: $(VENV)/tests-installed
 consumers: $(VENV)/consumers/installed
 
 s3-server: $(VENV)/s3-server/installed
+
+servers:
+	tests/servers.sh
 
 fix: $(VENV)/tests-installed
 	$(BIN)/ruff check --fix .

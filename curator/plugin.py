@@ -67,11 +67,6 @@ class Option:
     def type_name(self) -> str:
         return _type_name(self.type)
 
-    @property
-    def is_source(self) -> bool:
-        """Whether the option is another source: `{plugin: options}` in a recipe, and built for the plugin."""
-        return isinstance(self.type, type) and issubclass(self.type, Source)
-
 
 def _type_name(kind: Any) -> str:
     """As it is written: `int | None`, `'paper' | 'datatrove'`."""
@@ -304,11 +299,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A record that cannot be read: it goes to `quarantine` and the run goes on."""
+    """A record that cannot be read: it goes to `quarantine` and the run goes on.
+
+    What a source leaves out on purpose, as images of a crawl or redirects, it may count: one of these for all of a
+    part with one reason, with how many `records` it stands for, position `*`.
+    """
 
     position: str
     reason: str
     detail: str = ""
+    records: int = 1
 
 
 class Source(Plugin):

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from curator.errors import UsageError
 from curator.loading import Plugins
-from curator.plugin import Option
+from curator.plugin import Option, Source
 from curator.registry import Entry, suggest
 
 GATE, LOOK = "gate", "look"
@@ -248,11 +248,16 @@ def _parsed(value: str, what: str) -> Any:
         raise UsageError(f"{what} = {value!r}: not a value as in a recipe") from None
 
 
+def is_source(option: Option) -> bool:
+    """Whether an option is another source: `{plugin: options}` in a recipe, and built for the plugin."""
+    return isinstance(option.type, type) and issubclass(option.type, Source)
+
+
 def built(entry: Entry, options: Options, plugins: Plugins, **more: Any) -> Any:
     """The plugin with these options, and with the sources that they name in their place."""
     scalars = {k: v for k, v in options.items() if not is_table(v)}
     for name, option in entry.plugin.options().items():
-        if option.is_source:
+        if is_source(option):
             ((plugin, inner),) = options[name].items()
             scalars[name] = built(plugins.get("source", plugin), inner, plugins)
     return entry.plugin(**scalars, **more)
@@ -260,7 +265,7 @@ def built(entry: Entry, options: Options, plugins: Plugins, **more: Any) -> Any:
 
 def version_of(entry: Entry, options: Options, plugins: Plugins) -> str:
     """The plugin's version, with those of the sources that its options name."""
-    inner = [next(iter(options[o.name].items())) for o in entry.plugin.options().values() if o.is_source]
+    inner = [next(iter(options[o.name].items())) for o in entry.plugin.options().values() if is_source(o)]
     found = (version_of(plugins.get("source", plugin), given, plugins) for plugin, given in inner)
     return "/".join([entry.version, *found])
 

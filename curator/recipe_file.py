@@ -26,6 +26,7 @@ from curator.recipe import (
     built,
     checked_value,
     fingerprint,
+    is_source,
     is_table,
     version_of,
 )
@@ -160,7 +161,7 @@ class RecipeFile:
         known = entry.plugin.options()
         checked: Options = {}
         for name, value in given.items():
-            if name in known and known[name].is_source:
+            if name in known and is_source(known[name]):
                 continue
             if name not in known and not getattr(entry.plugin, "open_options", False):
                 raise self.error(
@@ -177,17 +178,14 @@ class RecipeFile:
             except UsageError as error:
                 raise self.error(str(error), (*path, entry.name, name)) from None
         for option in known.values():
-            if option.name not in checked and not (option.is_source and option.name in given):
+            if option.name not in checked and not (is_source(option) and option.name in given):
                 if option.default is REQUIRED:
                     raise self.error(f"{entry.name} needs the option {option.name!r}", (*path, entry.name))
                 checked[option.name] = option.default
+        for option in filter(is_source, known.values()):
+            checked[option.name] = self.inner(entry, given, checked, option.name, path)
         try:
-            for option in known.values():
-                if option.is_source:
-                    checked[option.name] = self.inner(entry, given, checked, option.name, path)
             return entry.plugin.resolve(checked, lambda file: file_found(file, self.base))
-        except RecipeError:
-            raise
         except UsageError as error:
             raise self.error(str(error), (*path, entry.name)) from None
 
@@ -200,15 +198,15 @@ class RecipeFile:
     def inner(
         self, entry: Entry, given: Options, checked: Options, option: str, path: yamlfile.Path
     ) -> dict[str, Options]:
-        """The source that an option names, as {plugin: options}, with what every source has (text, id, license, …).
+        """The source that an option names, as {plugin: options}.
 
-        That stands with the outer one, which the host asks; where it does not, `checked` gets the inner one's default.
+        What every source has (text, id, …) stands with the outer one; where not, `checked` gets the inner's default.
         """
         place = (*path, entry.name, option)
-        kind = entry.plugin.options()[option].type
-        if not isinstance(given[option], str) and not (isinstance(given[option], dict) and len(given[option]) == 1):
+        raw, kind = given[option], entry.plugin.options()[option].type
+        if not isinstance(raw, str) and not (isinstance(raw, dict) and len(raw) == 1):
             raise self.error("one source: `plugin: {option: value}`", place)
-        name, options = self.only(given[option], place)
+        name, options = self.only(raw, place)
         try:
             found = self.plugins.get("source", name)
         except UsageError as error:
