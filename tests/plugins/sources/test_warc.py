@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from curator import Part
 from curator.reading import read_documents
-from curator_plugins.sources.bodies import TooLarge, decoded, sniffed
+from curator_plugins.sources.bodies import TooLarge, decoded
 from curator_plugins.sources.crawl_records import Record, records
 from curator_plugins.sources.extraction import Extractor
 from curator_plugins.sources.warc import Warc
@@ -334,30 +334,6 @@ def test_the_same_page_of_two_crawls(source: Any, read: Any) -> None:
         [("http://x/a", "http://x/a")],
         ["duplicate_key"],
     )
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (b"<!DOCTYPE html>", "text/html"),
-        (b"\xef\xbb\xbf \n<!-- a > b --><?xml version='1.0'?><HTML>", "text/html"),
-        (b"<style>\n p {}</style><div>", "text/html"),
-        ("<!doctype html><p>x".encode("utf-16"), "text/html"),
-        (b"Warning: in line 3\n<html><body>", "text/html"),
-        (b"<?xml version='1.0'?>\n<rss><channel><link>x</link>", "application/rss+xml"),
-        (b"<?xml version='1.0'?><playlist><title>x</title>", "application/xml"),
-        (b"<svg><style>a</style></svg>", "image/svg+xml"),
-        (b"// script: '<div>'", "text/plain"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image/png"),
-        (b"GIF89a\1\0\1\0", "image/gif"),
-        (b"%PDF-1.4\n%\xe2\xe3\0", "application/pdf"),
-        (b"\0\1\2\3", "application/octet-stream"),
-        (b"", "text/plain"),
-    ],
-)
-def test_types_by_bytes(body: bytes, expected: str) -> None:
-    """What the web's standard would call them, more or less."""
-    assert sniffed(body) == expected
 
 
 @settings(max_examples=200, deadline=None)
