@@ -34,7 +34,7 @@ from curator.files import FileSource, foreign, signature, unchanged
 from curator.lines import expected_size
 from curator_plugins.sources.bodies import TooLarge, decoded, sniffed
 from curator_plugins.sources.crawl_records import Record, records
-from curator_plugins.sources.extraction import BATCH, Page, PageSource, need_web
+from curator_plugins.sources.extraction import BATCH, Page, PageSource
 from curator_plugins.sources.page import decode
 
 DAMAGED = 1000  #: rows of damage that a file may have; more are counted
@@ -48,6 +48,7 @@ class Warc(PageSource, FileSource):
     """Web crawls: WARC, ARC, WET (and WAT, which has no documents), plain, gzip, zstd or lz4."""
 
     version = 1
+    endings = (".warc", ".arc", ".wet", ".wat")
     statuses: Annotated[list[int], "HTTP statuses of pages that are taken"] = [200]
     mime: Annotated[
         list[str],
@@ -59,7 +60,7 @@ class Warc(PageSource, FileSource):
     ] = "record"
 
     def parts(self) -> Iterator[Part]:
-        need_web(f"source {self.name!r}", "fastwarc", "resiliparse")
+        self.check()
         for uri in self.files():
             yield Part(uri, signature=signature(uri), size=expected_size(uri))
 
