@@ -5,7 +5,8 @@ types, and the conversions of a WET file, whose text is taken as it is. Everythi
 row of `quarantine` for each reason and file, with position `*` and a detail like `40 records: 404 38, 410 2`:
 `skipped_request`, `skipped_warcinfo`, `skipped_metadata` (all of a WAT file), `skipped_status`, `skipped_mime`,
 `skipped_uri` (dns: and the crawler's own notes), `skipped_empty`, `revisit` and `bad_http`. So
-    SELECT sum(CASE position WHEN '*' THEN regexp_extract(detail, '\\d+')::INT ELSE 1 END) FROM quarantine
+    SELECT sum(CASE position WHEN '*' THEN regexp_extract(detail, '\\d+')::INT ELSE 1 END)
+    FROM quarantine WHERE uri = '…'
 and the documents make the records of the file. A row a record, as for pages that fail, would be millions of rows
 that say nothing: a crawl file of 30,000 pages has twice as many other records.
 
@@ -17,7 +18,11 @@ page of a later crawl supersedes the earlier.
 its Content-Length is a document with `truncated` in its metadata: its text up to there is as good as any, and SQL
 can drop it. A record that the *file* cuts short is `damaged_record`, since the whole page may be had elsewhere.
 
-**Parts.** One a file. PLACE_OF_MEASURE
+**Parts.** One a file. The usual crawl file of 1 GB, 4-5 GB of HTML, takes 80 s of one core, and a crawl has
+thousands; a file of 5 GB of HTML was read in 80 s with 102 MB in the worker and 29 MB in the extractor's process at
+their peaks. Rejected: cutting gzip files at members. A member that is stored, not compressed, may hold another
+file of records in its body, and a part that begins within would read those as its own; and 80 s are all that a
+killed run can lose.
 """
 
 from __future__ import annotations

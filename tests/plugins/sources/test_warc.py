@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import json
@@ -16,13 +15,8 @@ from typing import Any
 import brotli
 import pytest
 import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from curator import Part
 from curator.reading import read_documents
-from curator_plugins.sources.bodies import TooLarge, decoded
-from curator_plugins.sources.crawl_records import Record, records
 from curator_plugins.sources.extraction import Extractor
 from curator_plugins.sources.warc import Warc
 
@@ -336,28 +330,6 @@ def test_the_same_page_of_two_crawls(source: Any, read: Any) -> None:
     )
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_mutated_files(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Give records and rows of damage, never an exception."""
-    members = [gzip.compress(r) for r in pages(1, 2, 3)] if data.draw(st.booleans()) else pages(1, 2, 3)
-    content = bytearray(b"".join(members))
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
-        content[place] = data.draw(st.integers(0, 255))
-    path = tmp_path_factory.getbasetemp() / "mutated.warc"
-    path.write_bytes(content)
-    found = list(records(str(path), 1 << 20))
-    assert len({place for place, _ in found}) == len(found)
-    for _, record in found:
-        if isinstance(record, Record) and record.http is not None:
-            with_limit(record)
-
-
-def with_limit(record: Record) -> None:
-    with contextlib.suppress(TooLarge, zlib.error):
-        assert len(decoded(record.body, record.http, 1 << 20)) <= 1 << 20
-
-
 DEV_COUNTS = {  # documents, and all records of the file
     "web/trafilatura-pages.warc.gz": (213, 214),
     "web/trafilatura-pages.warc.wet.gz": (53, 54),
@@ -388,8 +360,13 @@ def test_real_files(dev: Path, name: str) -> None:
             assert total == sum(1 for _ in ArchiveIterator(file))
 
 
-def test_a_file_is_one_part(source: Any) -> None:
-    """With the options that tell what it holds."""
-    made = source(b"".join(pages(1)))
-    (part,) = made.parts()
-    assert part == Part(made.path, signature=part.signature, size=part.size)
+def test_an_address(extractor: Extractor, read: Any) -> None:
+    """Of any file system that fsspec knows."""
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/crawl.warc.gz", b"".join(map(gzip.compress, pages(1, 2))))
+    made = Warc(name="web", path="memory://crawl.warc.gz")
+    made.__dict__["extractor"] = extractor
+    assert [d["url"] for d in read(made)[0]] == ["http://x/1", "http://x/2"]
+    memory.rm("/crawl.warc.gz")
