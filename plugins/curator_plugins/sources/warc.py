@@ -2,13 +2,11 @@
 
 **What becomes a document.** Responses and resources with one of `statuses` whose bytes are of one of the `mime`
 types, and the conversions of a WET file, whose text is taken as it is. Everything else in the file is counted, in one
-row of `quarantine` for each reason and file, with position `*` and a detail like `40 records: 404 38, 410 2`:
-`skipped_request`, `skipped_warcinfo`, `skipped_metadata` (all of a WAT file), `skipped_status`, `skipped_mime`,
-`skipped_uri` (dns: and the crawler's own notes), `skipped_empty`, `revisit` and `bad_http`. So
-    SELECT sum(CASE position WHEN '*' THEN regexp_extract(detail, '\\d+')::INT ELSE 1 END)
-    FROM quarantine WHERE uri = '…'
-and the documents make the records of the file. A row a record, as for pages that fail, would be millions of rows
-that say nothing: a crawl file of 30,000 pages has twice as many other records.
+row of `quarantine` for each reason and file, with position `*`, the number in `records` and a detail like
+`404 38, 410 2`: `skipped_request`, `skipped_warcinfo`, `skipped_metadata` (all of a WAT file), `skipped_status`,
+`skipped_mime`, `skipped_uri` (dns: and the crawler's own notes), `skipped_empty`, `revisit` and `bad_http`. So
+`sum(records)` and the documents make the records of the file. A row a record, as for pages that fail, would be
+millions of rows that say nothing: a crawl file of 30,000 pages has twice as many other records.
 
 **Keys.** `source_key` is the record's id (ARC: date/URL): the same page of two crawls is two documents, which
 `url` finds and `retrieved` tells apart, while a file that is renamed or repacked changes no key. With `key: url` a
@@ -96,7 +94,7 @@ class Warc(PageSource, FileSource):
                 waiting, held = [], 0
         yield from self._extracted(waiting)
         for reason, kinds in sorted(counted.items()):
-            yield Rejected("*", reason, _shown(kinds))
+            yield Rejected("*", reason, _shown(kinds), kinds.total())
 
     def _found(
         self, place: str, record: Record | Rejected
@@ -198,12 +196,10 @@ def _content_type(said: str | None) -> tuple[str | None, str | None]:
 
 
 def _shown(kinds: Counter[str]) -> str:
-    total = sum(kinds.values())
-    named = ", ".join(
-        f"{what} {n}" for what, n in sorted(kinds.items(), key=lambda k: (-k[1], k[0]))[:ABOUT] if what
-    )
-    rest = f", and {len(kinds) - ABOUT} more kinds" if len(kinds) > ABOUT else ""
-    return f"{total} record{'s' if total > 1 else ''}{': ' if named else ''}{named}{rest}"
+    """The most frequent kinds, with how often there were any."""
+    named = sorted(((what, n) for what, n in kinds.items() if what), key=lambda kind: (-kind[1], kind[0]))
+    rest = f", and {len(named) - ABOUT} more" if len(named) > ABOUT else ""
+    return ", ".join(f"{what} {n}" for what, n in named[:ABOUT]) + rest
 
 
 @hookimpl
