@@ -9,7 +9,7 @@ included; the best of the rounds of each, which take turns. Peak memory is this 
 - alone: fastwarc's iterator, charset by resiliparse, its parser and its main content; the texts are dropped.
 - extractor: the same pages from memory through our process, by which its own cost is seen.
 - source: `read_documents` over the source, so records, quarantine, hashes and frames.
-- datatrove: its WarcReader and Trafilatura over `--datatrove` copies.
+- datatrove: its WarcReader and Trafilatura over `--datatrove` copies; needs faust-cchardet, python-magic, libmagic.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def _dechunked(body: bytes) -> bytes:
             return body  # a page that begins with a number
         chunks.append(body[found.end() : at])
         at += 2 if body[at : at + 2] == b"\r\n" else 1
-    return b"".join(chunks) if chunks or CHUNK.fullmatch(body) else body
+    return b"".join(chunks) if chunks or re.fullmatch(rb"0+\s*", body) else body
 
 
 def _decoded(body: bytes, coding: str, limit: int) -> bytes:

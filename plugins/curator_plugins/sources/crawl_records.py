@@ -106,6 +106,11 @@ def _place(at: int, nth: int) -> str:
     return f"{at}+{nth}" if nth else str(at)
 
 
+def _is_damage(error: OSError) -> bool:
+    """Whether the content is to blame, and not the disk or network: fastwarc says OSError of it, and nothing more."""
+    return type(error) is OSError and error.errno is None
+
+
 def _warc(file: BinaryIO, kind: str | None, limit: int) -> Iterator[tuple[int, Record]]:
     from fastwarc.warc import ArchiveIterator
 
@@ -119,7 +124,7 @@ def _warc(file: BinaryIO, kind: str | None, limit: int) -> Iterator[tuple[int, R
                 raise _Damage("the file ends within a record's header, or it is none")
             read = _record(record, limit)
         except OSError as error:
-            if error.errno is not None:
+            if not _is_damage(error):
                 raise
             raise _Damage(str(error), lies="Invalid WARC header" in str(error)) from None
         yield record.stream_pos, read
@@ -135,7 +140,7 @@ def _record(record: Any, limit: int) -> Record:
             record.parse_http(max_header_len=HEADER, strict_mode=False)
             http, size = record.http_headers, record.content_length
         except (OSError, ValueError) as error:
-            if getattr(error, "errno", None) is not None:
+            if isinstance(error, OSError) and not _is_damage(error):
                 raise
             kind = "bad_http"
     wanted = kind in ("response", "resource", "conversion") and size <= limit
@@ -193,7 +198,7 @@ def _arc(file: BinaryIO, kind: str | None, limit: int) -> Iterator[tuple[int, Re
                 raise _Damage(f"{there} of {size} bytes are there")
             yield at, _arc_record(fields, block, size)
     except OSError as error:
-        if error.errno is not None:
+        if not _is_damage(error):
             raise
         raise _Damage(str(error)) from None
 

@@ -17,7 +17,7 @@ from curator import Part, Rejected, hookimpl
 from curator.files import FileSource, foreign, signature, unchanged
 from curator.lines import DamagedFile, decompressed, expected_size
 from curator_plugins.sources.bodies import sniffed
-from curator_plugins.sources.extraction import PageSource, need_web
+from curator_plugins.sources.extraction import PageSource
 
 BESIDE = re.compile(
     r"\.(css|m?js|json|map|txt|md|csv|svg|png|jpe?g|gif|webp|avif|ico|bmp|woff2?|ttf|otf|eot|mp[34]|webm|ogg|pdf|zip)$",
@@ -37,9 +37,10 @@ class Html(PageSource, FileSource):
     """Saved pages (.html, .htm, .xhtml, …), plain or compressed, of any charset; one document a file."""
 
     version = 1
+    endings = (".html", ".htm", ".xhtml", ".xht", ".shtml")
 
     def parts(self) -> Iterator[Part]:
-        need_web(f"source {self.name!r}", "fastwarc", "resiliparse")
+        self.check()
         for uri in self.files():
             yield Part(uri, signature=signature(uri), size=expected_size(uri))
 

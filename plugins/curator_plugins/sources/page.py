@@ -40,16 +40,10 @@ META_CHARSET = re.compile(
     rb"<(?:meta\b[^>]{0,200}?charset|\?xml\b[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.I
 )
 META_BYTES = 4096  #: where a charset may be declared: the standard has 1024, pages do not keep to it
-PUBLISHED = ",".join(
-    f'meta[{name}="{value}"]'
-    for name, values in {
-        "property": ("article:published_time", "og:published_time", "og:article:published_time"),
-        "itemprop": ("datePublished",),
-        "name": ("article:published_time", "datePublished", "pubdate", "publishdate", "publish-date",
-                 "date", "dc.date", "dc.date.issued", "dcterms.date", "dcterms.created", "parsely-pub-date"),
-    }.items()
-    for value in values
-)  # fmt: skip
+DATED = ("date", "pubdate", "publishdate", "dc.date", "dcterms.date", "dcterms.created", "parsely-pub-date")
+PUBLISHED = 'meta[property="article:published_time"],meta[itemprop="datePublished"],' + ",".join(
+    f'meta[name="{name}"]' for name in DATED
+)
 PUBLISHED_JSON = re.compile(r'"datePublished"\s*:\s*"([^"\\]{8,40})"')  # as schema.org has it
 SAVED_FROM = re.compile(r"<!--\s*saved from url=\(\d+\)(\S{1,2000})", re.I)
 
@@ -123,16 +117,15 @@ def _about(tree: Any, markup: str) -> dict[str, str]:
     published = head and head.query_selector(PUBLISHED)
     at = -1 if published else markup.find('"datePublished"')
     dated = PUBLISHED_JSON.match(markup, at) if at >= 0 else None
-    canonical = head and head.query_selector('link[rel="canonical"]')
-    og = None if canonical else head and head.query_selector('meta[property="og:url"]')
-    saved = None if canonical or og else SAVED_FROM.search(markup, 0, META_BYTES)
+    canonical = head and head.query_selector('link[rel="canonical"],meta[property="og:url"]')
+    saved = None if canonical else SAVED_FROM.search(markup, 0, META_BYTES)
     said = {
         "title": html.unescape(tree.title or ""),
         "language": root and (root.getattr("lang") or root.getattr("xml:lang")),
         "published": published.getattr("content") if published else dated and dated[1],
-        "canonical": (
-            canonical.getattr("href") if canonical else og.getattr("content") if og else saved and saved[1]
-        ),
+        "canonical": canonical.getattr("href") or canonical.getattr("content")
+        if canonical
+        else saved and saved[1],
     }
     return {name: tidy for name, value in said.items() if value and (tidy := " ".join(value.split())[:2000])}
 

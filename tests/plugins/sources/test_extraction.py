@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -231,6 +233,17 @@ def _alive(pid: int) -> bool:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_where_memory_has_no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on macOS and Windows, pages go through a temporary file, and none is left."""
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    extractor = Extractor("none", max_bytes=MIB, seconds=5, memory=64 * MIB)
+    found = extractor(b"<p>some words")
+    extractor.close()
+    assert isinstance(found, dict)
+    assert (found["text"], list(tmp_path.iterdir())) == ("<p>some words", [])
 
 
 def test_a_missing_package_names_the_extra() -> None:
