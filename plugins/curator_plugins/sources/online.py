@@ -1,0 +1,89 @@
+"""What the sources that fetch over HTTP have in common: their limits, and when to fetch again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import curator
+from curator import Part, Source, UsageError
+from curator_plugins.sources.addresses import Addresses
+from curator_plugins.sources.variables import Variables
+
+if TYPE_CHECKING:
+    from curator_plugins.sources.fetching import Fetcher
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class OnlineSource(Source):
+    """Base of `http_api`, `feed` and `crawl`."""
+
+    contact: Annotated[str | None, "address or URL that the User-Agent names, so that servers' owners can write"] = None
+    allow_private: Annotated[
+        bool | list[str], "fetch from addresses that are not public: all, or those in networks as 10.0.0.0/8"
+    ] = False
+    per_second: Annotated[float, "requests per second to one host"] = 5.0
+    timeout: Annotated[float, "seconds of one response, from connecting to its last byte"] = 60.0
+    max_bytes: Annotated[int, "bytes of one response, as sent and decompressed"] = 64 << 20
+    redirects: Annotated[int, "redirects that one request may follow"] = 5
+    retries: Annotated[int, "times that what failed is tried again"] = 4
+    backoff: Annotated[float, "seconds before the first retry, doubled for each after it"] = 1.0
+    longest_wait: Annotated[float, "seconds that a server may have us wait (Retry-After)"] = 120.0
+
+    folder: ClassVar[str]
+    known: ClassVar[Sequence[Part]] = ()
+
+    def agent(self) -> str:
+        """The User-Agent."""
+        return f"curator/{curator.__version__}" + (f" (+{self.contact})" if self.contact else "")
+
+    def addresses(self) -> Addresses:
+        """Raises UsageError for a bad allow_private."""
+        try:
+            return Addresses(self.allow_private)
+        except UsageError as error:
+            raise UsageError(f"source {self.name!r}: {error}") from None
+
+    def fetcher(self, variables: Variables) -> Fetcher:
+        """Raises UsageError where httpx is missing."""
+        try:
+            from curator_plugins.sources.fetching import Fetcher, Limits
+        except ImportError as error:
+            raise missing(self.name, "http", error) from None
+        limits = Limits(
+            seconds=self.timeout,
+            max_bytes=self.max_bytes,
+            redirects=self.redirects,
+            retries=self.retries,
+            backoff=self.backoff,
+            longest_wait=self.longest_wait,
+            per_second=self.per_second,
+        )
+        return Fetcher(self.addresses(), limits, self.agent(), variables)
+
+
+def missing(source: str, extra: str, error: ImportError) -> UsageError:
+    return UsageError(
+        f"source {source!r} needs {error.name or 'a package'}; install it: pip install 'corpus-curator[{extra}]'"
+    )
+
+
+def now() -> datetime:
+    """This second in UTC, as the catalog stores moments."""
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+
+
+def is_over(since: str, age: str | None, source: str) -> bool:
+    """Whether `since`, a moment in ISO 8601, is longer ago than `age`, as 12h; never where that is None."""
+    return age is not None and now() - datetime.fromisoformat(since) >= span(age, source)
+
+
+def span(age: str, source: str) -> timedelta:
+    """How long `30m`, `12h`, `1d` are; raises UsageError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", age.strip())
+    if not found:
+        raise UsageError(f"source {source!r}, refresh: {age!r}: a number and s, m, h, d or w, as 12h")
+    return timedelta(seconds=float(found.group(1)) * UNITS[found.group(2)])
