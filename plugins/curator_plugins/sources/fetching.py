@@ -72,6 +72,11 @@ class Answer:
     body: bytes
     retrieved: datetime
 
+    @property
+    def charset(self) -> str | None:
+        """What the server says it is."""
+        return httpx.Response(200, headers=self.headers).charset_encoding
+
 
 class Fetcher:
     """Fetches URLs. Close it, or use it in `with`."""

@@ -99,6 +99,17 @@ def _last_line(file: BinaryIO) -> bytes:
     return b""
 
 
+def write_whole(path: str, content: bytes) -> None:
+    """Put the content at the path, all of it or, after a kill, nothing."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".open", "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".open", path)
+    sync_folder(os.path.dirname(path))
+
+
 def sync_folder(folder: str) -> None:
     """Make the names in a folder durable; Windows has no such thing."""
     if os.name == "posix":

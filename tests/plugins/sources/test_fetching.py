@@ -322,7 +322,7 @@ def test_errors_that_pass(site: Site) -> None:
 def test_nobody_listens(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with fetcher() as client, pytest.raises(Failed, match="cannot be reached.*, 3 times") as failed:
+    with fetcher() as client, pytest.raises(Failed, match=r"cannot be reached.*, 3 times") as failed:
         client.fetch(f"http://127.0.0.1:{port}/")
     assert (failed.value.reason, failed.value.passing) == ("unreachable", True)
 

@@ -238,7 +238,7 @@ def test_what_cannot_be_reached_leaves_what_is_there(site: Site, source: Any, re
     """The next run goes on, and no page is asked for twice."""
     page, broken = numbered(30), [True]
     site.routes["/posts"] = lambda visit: visit.send(503) if broken and visit.query["page"] == "3" else page(visit)
-    with pytest.raises(FetchError, match="page=3.*503 Service Unavailable, 2 times"):
+    with pytest.raises(FetchError, match=r"page=3.*503 Service Unavailable, 2 times"):
         list(source(page=PAGE).fetch())
     assert len(read(source(page=PAGE))[0]) == 20
     before = list(source(page=PAGE).parts())
