@@ -89,8 +89,11 @@ def _entry(entry: Any, feed: str, rights: str | None, atom: bool) -> dict[str, A
 def _text(content: str, plain: bool) -> str:
     if plain:
         return content
-    if not re.search(r"<[a-zA-Z/]", content):  # RSS does not say; line breaks of plain text are to stay
-        return html.unescape(content)
+    markup = re.compile(r"<[a-zA-Z/]")
+    if not markup.search(content):  # RSS does not say what it is, and broken feeds keep what was escaped
+        content = html.unescape(content)
+        if not markup.search(content):
+            return content  # with the line breaks of plain text
     from resiliparse.extract.html2text import extract_plain_text
 
     return str(extract_plain_text(content, main_content=False)).strip()

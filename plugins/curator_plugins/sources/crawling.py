@@ -1,0 +1,303 @@
+"""The crawl itself, in a process of its own: Scrapy's reactor cannot be started twice, and ends with the process.
+
+Reads one line of JSON, the options, from its standard input, and ends with it, so with its parent. Writes a line of JSON
+after each page that is safely on disk, and at the end what went wrong. `curator_plugins.sources.crawl` is the
+other end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import xxhash
+from scrapy import Request
+from scrapy.crawler import CrawlerProcess
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from scrapy.linkextractors import LinkExtractor
+from scrapy.spiders import SitemapSpider
+from scrapy.utils.httpobj import urlparse_cached
+from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
+from zope.interface import implementer
+
+from curator_plugins.sources.addresses import Addresses, refusal
+from curator_plugins.sources.crawled import Crawled
+from curator_plugins.sources.online import now
+
+MEMORY = 4 << 30  #: bytes that the process may have (on Linux)
+DISALLOW = b"User-agent: *\nDisallow: /"
+TRIES = 3  #: runs that try a page which may come later
+
+
+@implementer(IHostnameResolver)
+class GuardedResolver:
+    """Every connection of Scrapy's gets its address here, those to plain addresses too; what is refused has none."""
+
+    def __init__(self, crawler: Any, reactor: Any) -> None:
+        self.reactor, self.inner = reactor, reactor.nameResolver
+        self.addresses = Addresses(crawler.settings["ALLOW_PRIVATE"])
+        self.refused: dict[str, str] = crawler.settings["REFUSED"].found
+
+    @classmethod
+    def from_crawler(cls, crawler: Any, reactor: Any) -> GuardedResolver:
+        return cls(crawler, reactor)
+
+    def install_on_reactor(self) -> None:
+        self.reactor.installNameResolver(self)
+
+    def resolveHostName(self, resolutionReceiver: Any, hostName: str, *arguments: Any, **options: Any) -> Any:
+        receiver = _Checked(resolutionReceiver, hostName, self)
+        return self.inner.resolveHostName(receiver, hostName, *arguments, **options)
+
+
+@implementer(IResolutionReceiver)
+class _Checked:
+    """Hands the addresses on, or none of them where one is forbidden."""
+
+    def __init__(self, receiver: Any, host: str, resolver: GuardedResolver) -> None:
+        self.receiver, self.host, self.resolver = receiver, host, resolver
+        self.found: list[Any] = []
+        self.resolutionBegan = receiver.resolutionBegan
+
+    def addressResolved(self, address: Any) -> None:
+        self.found.append(address)
+
+    def resolutionComplete(self) -> None:
+        forbidden = [a.host for a in self.found if not self.resolver.addresses.allows(a.host)]
+        if forbidden:
+            self.resolver.refused[self.host] = refusal(self.host, forbidden[0])
+        for address in () if forbidden else self.found:
+            self.receiver.addressResolved(address)
+        self.receiver.resolutionComplete()
+
+
+class Refused:
+    """Hosts that the resolver refused, and why. Settings copy dicts, so it is none."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+
+class Robots:
+    """Where robots.txt cannot be had, nothing is allowed (RFC 9309); Scrapy would allow all."""
+
+    def __init__(self) -> None:
+        self.unreachable: dict[str, str] = {}
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> Robots:
+        found = cls()
+        crawler.settings["REFUSED"].robots = found
+        return found
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        if not _asks_for_robots(request) or (response.status < 500 and response.status != 429):
+            return response
+        return self._nothing(request, f"robots.txt: the server says {response.status}")
+
+    def process_exception(self, request: Request, exception: Exception) -> Response | None:
+        if not _asks_for_robots(request) or isinstance(exception, IgnoreRequest):
+            return None
+        return self._nothing(request, f"robots.txt cannot be had: {exception}")
+
+    def _nothing(self, request: Request, why: str) -> Response:
+        self.unreachable[urlparse_cached(request).netloc] = why
+        return Response(request.url, body=DISALLOW)
+
+
+def _asks_for_robots(request: Request) -> bool:
+    return urlsplit(request.url).path == "/robots.txt" and bool(request.meta.get("dont_obey_robotstxt"))
+
+
+class Prepared:
+    """Makes the requests of callbacks conditional, and leaves out what this walk has already."""
+
+    def process_spider_output(self, response: Response, result: Any, spider: Any = None) -> Iterator[Any]:
+        spider = response.request.callback.__self__  # type: ignore[union-attr]
+        count = 0
+        for request in result:
+            count += 1
+            yield from spider.prepared(request)
+        if not count and response.request.callback != spider.page:  # type: ignore[union-attr]
+            spider.problems.append(f"{response.url}: no sitemap, or an empty one (status {response.status})")
+
+
+class Pages(SitemapSpider):
+    """Fetches pages and hands them to `crawled`, which stores them."""
+
+    name = "curator"
+    sitemap_rules = [("", "page")]
+
+    def __init__(self, options: dict[str, Any], crawled: Crawled, refused: Any) -> None:
+        super().__init__(sitemap_urls=options["sitemaps"])
+        self.options, self.crawled, self.refused = options, crawled, refused
+        self.hosts = {urlsplit(url).netloc for url in (*options["urls"], *options["sitemaps"])}
+        self.problems: list[str] = []
+        self.links = LinkExtractor(allow_domains=[host.rpartition(":")[0] or host for host in self.hosts])
+        self.asked = 0
+
+    async def start(self) -> AsyncIterator[Request]:
+        for url in self.options["urls"]:
+            for request in self.prepared(Request(url, self.page)):
+                yield request
+        async for request in super().start():
+            yield request.replace(errback=self.failed)
+
+    def prepared(self, request: Request) -> Iterator[Request]:
+        """The request as it is to be sent, or those for its links where this walk has the page."""
+        if request.callback != self.page:
+            yield request.replace(errback=self.failed)
+            return
+        known = self.crawled.pages.get(request.url, {})
+        if request.url in self.crawled.done:
+            yield from self.followed(known.get("links", ()), known.get("hops", 0))
+        elif self.crawled.count + self.asked < self.options["max_pages"]:
+            self.asked += 1
+            conditions = {"If-None-Match": known.get("etag"), "If-Modified-Since": known.get("modified")}
+            headers = {name: value for name, value in conditions.items() if value}
+            meta = {"page": request.url, "hops": request.meta.get("hops", 0)}
+            yield request.replace(headers=headers, errback=self.failed, meta={**request.meta, **meta})
+
+    def followed(self, links: Any, hops: int) -> Iterator[Request]:
+        if hops < self.options["max_depth"]:
+            for link in links:
+                yield from self.prepared(Request(link, self.page, meta={"hops": hops + 1}))
+
+    def page(self, response: Response) -> Iterator[Request]:
+        """Store a page; yields what it leads to."""
+        self.asked -= 1
+        url, hops = response.meta["page"], response.meta["hops"]
+        if response.status >= 500 or response.status in (408, 429):
+            self.crawled.failed(url, "http_status", f"the server says {response.status}", tries=TRIES)
+            return
+        known = self.crawled.pages.get(url, {})
+        links = known.get("links", [])
+        if self.options["max_depth"] and response.status != 304:
+            links = self._links(response)
+        about = {"status": response.status, "final": response.url, "hops": hops, "retrieved": now().isoformat()}
+        if self.options["max_depth"]:
+            about["links"] = links
+        digest = xxhash.xxh3_64_hexdigest(response.body)
+        if response.status == 304 or digest == known.get("digest"):
+            self.crawled.unchanged(url, {**known, **about, "status": known.get("status", response.status)})
+        else:
+            for name, header in (("etag", "ETag"), ("modified", "Last-Modified")):
+                if value := response.headers.get(header):
+                    about[name] = value.decode("latin-1")
+            self.crawled.store(url, response, {**about, "digest": digest})
+        self._said()
+        yield from self.followed(links, hops)
+
+    def _links(self, response: Response) -> list[str]:
+        try:
+            found = [link.url for link in self.links.extract_links(response)]  # type: ignore[arg-type]
+        except (AttributeError, ValueError):  # no HTML
+            return []
+        return [url for url in found if urlsplit(url).netloc in self.hosts]
+
+    def failed(self, failure: Any) -> None:
+        request, error = failure.request, failure.value
+        host = urlparse_cached(request)
+        reason, detail = _reason(error)
+        passing = reason in ("unreachable", "timeout", "broken_response")
+        if host.hostname in self.refused.found:
+            reason, detail, passing = "private_address", self.refused.found[host.hostname], False
+        elif reason == "robots" and host.netloc in self.refused.robots.unreachable:
+            detail, passing = self.refused.robots.unreachable[host.netloc], True
+        if "page" not in request.meta:
+            self.problems.append(f"{request.url}: {detail}")
+            return
+        self.asked -= 1
+        self.crawled.failed(request.meta["page"], reason, f"{request.url}: {detail}", tries=TRIES if passing else 1)
+        self._said()
+
+    def _said(self) -> None:
+        print(json.dumps({"pages": self.crawled.brought}), flush=True)
+        if self.crawled.bytes >= self.options["max_walk_bytes"]:
+            self.problems.append(f"max_walk_bytes: {self.options['max_walk_bytes']} are fetched")
+            self.crawler.engine.close_spider(self, "max_walk_bytes")  # type: ignore[union-attr]
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    """A word for the quarantine, and what happened."""
+    kind, said = type(error).__name__, str(error)
+    if isinstance(error, IgnoreRequest):
+        return ("robots", "robots.txt forbids it") if "robots.txt" in said else ("too_large", said)
+    if kind == "DownloadTimeoutError":
+        return "timeout", "no complete response within the time"
+    if kind == "DownloadCancelledError":
+        return "too_large", said
+    if kind == "ResponseDataLossError":
+        return "broken_response", said or "the server broke off"
+    if kind in ("UnsupportedURLSchemeError", "InvalidURLError", "NotSupported"):
+        return "bad_url", said
+    return "unreachable", f"{said or kind}"
+
+
+def settings(options: dict[str, Any], refused: Any) -> dict[str, Any]:
+    """Scrapy's."""
+    delay = 1 / options["per_second"]
+    here = __name__ if __name__ != "__main__" else "curator_plugins.sources.crawling"
+    return {
+        "USER_AGENT": options["agent"],
+        "ROBOTSTXT_USER_AGENT": "curator",
+        "ROBOTSTXT_OBEY": True,
+        "ALLOW_PRIVATE": options["allow_private"],
+        "REFUSED": refused,
+        "DNS_RESOLVER": f"{here}.GuardedResolver",
+        "TWISTED_DNS_RESOLVER": f"{here}.GuardedResolver",
+        "DNSCACHE_ENABLED": False,
+        "DOWNLOAD_HANDLERS": dict.fromkeys(("file", "ftp", "s3", "data")),
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        "DOWNLOADER_MIDDLEWARES": {f"{here}.Robots": 540},
+        "SPIDER_MIDDLEWARES": {f"{here}.Prepared": 900},
+        "HTTPERROR_ALLOW_ALL": True,
+        "HTTPPROXY_ENABLED": False,
+        "COOKIES_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "METAREFRESH_ENABLED": False,
+        "AUTOTHROTTLE_ENABLED": delay >= 0.1,
+        "AUTOTHROTTLE_START_DELAY": delay,
+        "AUTOTHROTTLE_TARGET_CONCURRENCY": float(options["concurrency"]),
+        "DOWNLOAD_DELAY": delay,
+        "CONCURRENT_REQUESTS": 16 * options["concurrency"],
+        "CONCURRENT_REQUESTS_PER_DOMAIN": options["concurrency"],
+        "DOWNLOAD_TIMEOUT": options["timeout"],
+        "DOWNLOAD_MAXSIZE": options["max_bytes"],
+        "DOWNLOAD_WARNSIZE": 0,
+        "REDIRECT_MAX_TIMES": options["redirects"],
+        "RETRY_TIMES": options["retries"],
+        "LOG_LEVEL": "ERROR",
+    }
+
+
+def main() -> None:
+    options = json.loads(sys.stdin.readline())
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    refused = Refused()
+    with Crawled(options["folder"]) as crawled:
+        process = CrawlerProcess(settings(options, refused))
+        crawler = process.create_crawler(Pages)
+        process.crawl(crawler, options, crawled, refused)
+        process.start()
+        spider: Any = crawler.spider
+        waiting = crawled.waiting
+        problems = [*spider.problems, *waiting.values()] if spider else ["the crawl did not start"]
+        if not waiting and not (spider and spider.problems):
+            crawled.finish()
+    print(json.dumps({"pages": crawled.brought, "problems": problems}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
