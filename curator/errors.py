@@ -35,7 +35,3 @@ class GuardError(CuratorError):
     """A guard stopped the run before decisions were committed; exit code 3."""
 
     exit_code = 3
-
-
-class FetchError(CuratorError):
-    """Something elsewhere cannot be reached: the run goes on with what was fetched before."""

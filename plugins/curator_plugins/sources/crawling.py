@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import xxhash
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.crawler import CrawlerProcess
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
@@ -36,6 +36,14 @@ DISALLOW = b"User-agent: *\nDisallow: /"
 TRIES = 3  #: runs that try a page which may come later
 
 
+class Hosts:
+    """What is known of hosts: why they were refused, and why their robots.txt cannot be had."""
+
+    def __init__(self) -> None:
+        self.refused: dict[str, str] = {}
+        self.without_robots: dict[str, str] = {}
+
+
 @implementer(IHostnameResolver)
 class GuardedResolver:
     """Every connection of Scrapy's gets its address here, those to plain addresses too; what is refused has none."""
@@ -43,7 +51,7 @@ class GuardedResolver:
     def __init__(self, crawler: Any, reactor: Any) -> None:
         self.reactor, self.inner = reactor, reactor.nameResolver
         self.addresses = Addresses(crawler.settings["ALLOW_PRIVATE"])
-        self.refused: dict[str, str] = crawler.settings["REFUSED"].found
+        self.hosts: Hosts = crawler.settings["HOSTS"]
 
     @classmethod
     def from_crawler(cls, crawler: Any, reactor: Any) -> GuardedResolver:
@@ -72,30 +80,21 @@ class _Checked:
     def resolutionComplete(self) -> None:
         forbidden = [a.host for a in self.found if not self.resolver.addresses.allows(a.host)]
         if forbidden:
-            self.resolver.refused[self.host] = refusal(self.host, forbidden[0])
+            self.resolver.hosts.refused[self.host] = refusal(self.host, forbidden[0])
         for address in () if forbidden else self.found:
             self.receiver.addressResolved(address)
         self.receiver.resolutionComplete()
 
 
-class Refused:
-    """Hosts that the resolver refused, and why. Settings copy dicts, so it is none."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, str] = {}
-
-
 class Robots:
     """Where robots.txt cannot be had, nothing is allowed (RFC 9309); Scrapy would allow all."""
 
-    def __init__(self) -> None:
-        self.unreachable: dict[str, str] = {}
+    def __init__(self, hosts: Hosts) -> None:
+        self.hosts = hosts
 
     @classmethod
     def from_crawler(cls, crawler: Any) -> Robots:
-        found = cls()
-        crawler.settings["REFUSED"].robots = found
-        return found
+        return cls(crawler.settings["HOSTS"])
 
     def process_response(self, request: Request, response: Response) -> Response:
         if not _asks_for_robots(request) or (response.status < 500 and response.status != 429):
@@ -108,7 +107,7 @@ class Robots:
         return self._nothing(request, f"robots.txt cannot be had: {exception}")
 
     def _nothing(self, request: Request, why: str) -> Response:
-        self.unreachable[urlparse_cached(request).netloc] = why
+        self.hosts.without_robots[urlparse_cached(request).netloc] = why
         return Response(request.url, body=DISALLOW)
 
 
@@ -119,14 +118,27 @@ def _asks_for_robots(request: Request) -> bool:
 class Prepared:
     """Makes the requests of callbacks conditional, and leaves out what this walk has already."""
 
-    def process_spider_output(self, response: Response, result: Any, spider: Any = None) -> Iterator[Any]:
-        spider = response.request.callback.__self__  # type: ignore[union-attr]
-        count = 0
-        for request in result:
+    def __init__(self, crawler: Any) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> Prepared:
+        return cls(crawler)
+
+    async def process_spider_output(self, response: Response, result: Any) -> AsyncIterator[Any]:
+        spider, count = self.crawler.spider, 0
+        async for request in result:
             count += 1
-            yield from spider.prepared(request)
-        if not count and response.request.callback != spider.page:  # type: ignore[union-attr]
+            for prepared in spider.prepared(request):
+                yield prepared
+        if not count and "page" not in response.meta:
             spider.problems.append(f"{response.url}: no sitemap, or an empty one (status {response.status})")
+
+    def process_spider_exception(self, response: Response, exception: Exception) -> list[Any]:
+        if "page" in response.meta:
+            raise exception
+        self.crawler.spider.problems.append(f"{response.url}: no sitemap ({exception})")
+        return []
 
 
 class Pages(SitemapSpider):
@@ -135,13 +147,19 @@ class Pages(SitemapSpider):
     name = "curator"
     sitemap_rules = [("", "page")]
 
-    def __init__(self, options: dict[str, Any], crawled: Crawled, refused: Any) -> None:
+    def __init__(self, options: dict[str, Any], crawled: Crawled) -> None:
         super().__init__(sitemap_urls=options["sitemaps"])
-        self.options, self.crawled, self.refused = options, crawled, refused
+        self.options, self.crawled = options, crawled
         self.hosts = {urlsplit(url).netloc for url in (*options["urls"], *options["sitemaps"])}
         self.problems: list[str] = []
-        self.links = LinkExtractor(allow_domains=[host.rpartition(":")[0] or host for host in self.hosts])
+        self.links = LinkExtractor()
         self.asked = 0
+
+    @classmethod
+    def from_crawler(cls, crawler: Any, *arguments: Any, **options: Any) -> Pages:
+        spider: Pages = super().from_crawler(crawler, *arguments, **options)
+        crawler.signals.connect(spider.dropped, signal=signals.request_dropped)
+        return spider
 
     async def start(self) -> AsyncIterator[Request]:
         for url in self.options["urls"]:
@@ -207,10 +225,11 @@ class Pages(SitemapSpider):
         host = urlparse_cached(request)
         reason, detail = _reason(error)
         passing = reason in ("unreachable", "timeout", "broken_response")
-        if host.hostname in self.refused.found:
-            reason, detail, passing = "private_address", self.refused.found[host.hostname], False
-        elif reason == "robots" and host.netloc in self.refused.robots.unreachable:
-            detail, passing = self.refused.robots.unreachable[host.netloc], True
+        hosts: Hosts = self.settings["HOSTS"]
+        if host.hostname in hosts.refused:
+            reason, detail, passing = "private_address", hosts.refused[host.hostname], False
+        elif reason == "robots" and host.netloc in hosts.without_robots:
+            detail, passing = hosts.without_robots[host.netloc], True
         if "page" not in request.meta:
             self.problems.append(f"{request.url}: {detail}")
             return
@@ -218,18 +237,30 @@ class Pages(SitemapSpider):
         self.crawled.failed(request.meta["page"], reason, f"{request.url}: {detail}", tries=TRIES if passing else 1)
         self._said()
 
+    def dropped(self, request: Request) -> None:
+        """An address that was asked for already: it stands twice in the lists, or a page redirects to it."""
+        if "page" not in request.meta:
+            return
+        self.asked -= 1
+        before = request.meta.get("redirect_urls", [])
+        if request.url in before:
+            self.crawled.failed(request.meta["page"], "redirects", f"{before[0]}: redirects go round", tries=1)
+        elif before:
+            self.crawled.unchanged(request.meta["page"], {"same": request.url})
+
     def _said(self) -> None:
         print(json.dumps({"pages": self.crawled.brought}), flush=True)
         if self.crawled.bytes >= self.options["max_walk_bytes"]:
             self.problems.append(f"max_walk_bytes: {self.options['max_walk_bytes']} are fetched")
-            self.crawler.engine.close_spider(self, "max_walk_bytes")  # type: ignore[union-attr]
+            self.crawler.engine.close_spider(self, "max_walk_bytes")
 
 
 def _reason(error: Exception) -> tuple[str, str]:
     """A word for the quarantine, and what happened."""
     kind, said = type(error).__name__, str(error)
     if isinstance(error, IgnoreRequest):
-        return ("robots", "robots.txt forbids it") if "robots.txt" in said else ("too_large", said)
+        kinds = {"robots.txt": "robots", "redirections": "redirects"}
+        return next((reason for word, reason in kinds.items() if word in said), "too_large"), said
     if kind == "DownloadTimeoutError":
         return "timeout", "no complete response within the time"
     if kind == "DownloadCancelledError":
@@ -241,7 +272,7 @@ def _reason(error: Exception) -> tuple[str, str]:
     return "unreachable", f"{said or kind}"
 
 
-def settings(options: dict[str, Any], refused: Any) -> dict[str, Any]:
+def settings(options: dict[str, Any]) -> dict[str, Any]:
     """Scrapy's."""
     delay = 1 / options["per_second"]
     here = __name__ if __name__ != "__main__" else "curator_plugins.sources.crawling"
@@ -250,7 +281,7 @@ def settings(options: dict[str, Any], refused: Any) -> dict[str, Any]:
         "ROBOTSTXT_USER_AGENT": "curator",
         "ROBOTSTXT_OBEY": True,
         "ALLOW_PRIVATE": options["allow_private"],
-        "REFUSED": refused,
+        "HOSTS": Hosts(),
         "DNS_RESOLVER": f"{here}.GuardedResolver",
         "TWISTED_DNS_RESOLVER": f"{here}.GuardedResolver",
         "DNSCACHE_ENABLED": False,
@@ -285,16 +316,16 @@ def main() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    refused = Refused()
     with Crawled(options["folder"]) as crawled:
-        process = CrawlerProcess(settings(options, refused))
+        process = CrawlerProcess(settings(options))
         crawler = process.create_crawler(Pages)
-        process.crawl(crawler, options, crawled, refused)
+        process.crawl(crawler, options, crawled)
         process.start()
-        spider: Any = crawler.spider
-        waiting = crawled.waiting
-        problems = [*spider.problems, *waiting.values()] if spider else ["the crawl did not start"]
-        if not waiting and not (spider and spider.problems):
+        ended = crawler.stats.get_value("finish_reason") if crawler.stats else None
+        if ended is None or not isinstance(crawler.spider, Pages):
+            sys.exit(1)
+        problems = [*crawler.spider.problems, *crawled.waiting.values()]
+        if ended == "finished" and not problems:
             crawled.finish()
     print(json.dumps({"pages": crawled.brought, "problems": problems}), flush=True)
 

@@ -24,7 +24,8 @@ import xxhash
 from curator import Part, Rejected, UsageError, hookimpl
 from curator.errors import FetchError
 from curator.files import expand, signature, unchanged
-from curator.lines import DamagedFile, decompressed, line_parts, lines
+from curator.lines import DamagedFile, decompressed, lines
+from curator.plugin import SECRET
 from curator_plugins.sources.extraction import PageSource
 from curator_plugins.sources.online import OnlineSource, is_over, span
 from curator_plugins.sources.pagelog import PageLog, write_whole
@@ -42,9 +43,10 @@ class Feed(OnlineSource, PageSource):
     """Entries of RSS and Atom feeds, and on request the pages they lead to."""
 
     version = 1
-    urls: Annotated[str | list[str], "addresses of feeds; ${NAME} is an environment variable"] = []
+    without_effect = (*OnlineSource.without_effect, "urls", "path", "headers", "full_text")
+    urls: Annotated[str | list[str], SECRET, "addresses of feeds; ${NAME} is an environment variable"] = []
     path: Annotated[str | list[str], "feeds that are files"] = []
-    headers: Annotated[dict[str, str], "headers, as {Authorization: Bearer ${TOKEN}}; only feeds' servers get them"] = {}
+    headers: Annotated[dict[str, str], SECRET, "headers, as {Authorization: Bearer ${TOKEN}}; only feeds' servers get them"] = {}
     full_text: Annotated[bool, "fetch the page of each entry, and take its text"] = False
     refresh: Annotated[str, "ask a feed again when this long has passed, as 30m or 1d"] = "1h"
 
@@ -66,12 +68,13 @@ class Feed(OnlineSource, PageSource):
         if not self._urls() and not self.path:
             raise UsageError(f"source {self.name!r} needs the option urls, or path")
         for file in PageLog(self.folder).files() if self._urls() else ():
-            yield from line_parts(file)
+            yield from self.local(file)
         for path in [self.path] if isinstance(self.path, str) else self.path:
             for uri in expand(path, self.base):
                 yield Part(uri, signature=signature(uri))
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
+        part = self.there(part)
         with unchanged(part):
             if part.stop is None and part.start is None:
                 yield from self._file(part.uri)

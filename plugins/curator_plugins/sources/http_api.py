@@ -32,11 +32,13 @@ from typing_extensions import TypedDict
 
 from curator import Part, Rejected, UsageError, hookimpl
 from curator.files import unchanged
-from curator.lines import line_parts, lines
+from curator.lines import lines
+from curator.plugin import SECRET
+from curator.variables import VARIABLE
 from curator_plugins.sources.online import OnlineSource, span
 from curator_plugins.sources.pagelog import PageLog
 from curator_plugins.sources.paging import Cursor, Numbered, Paging, paging, reached
-from curator_plugins.sources.variables import VARIABLE, Variables
+from curator_plugins.sources.variables import Variables
 
 SECRET_HEADERS = {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"}
 
@@ -54,10 +56,14 @@ class HttpApi(OnlineSource):
     """Records of a JSON API, page by page, from where the last run stopped."""
 
     version = 1
-    url: Annotated[str, "address of the first page; ${NAME} is an environment variable, here and in the next three"]
-    params: Annotated[dict[str, str | int | float | bool], "parameters of the query"] = {}
-    headers: Annotated[dict[str, str], "headers, as {Authorization: Bearer ${TOKEN}}; only this server gets them"] = {}
-    body: Annotated[dict[str, Any] | None, "JSON to POST; parameters of paging go into it"] = None
+    without_effect = (
+        *OnlineSource.without_effect,
+        *("url", "params", "headers", "body", "page", "offset", "cursor", "next", "since", "max_pages"),
+    )
+    url: Annotated[str, SECRET, "address of the first page; ${NAME} is an environment variable, here and in the next three"]
+    params: Annotated[dict[str, str | int | float | bool], SECRET, "parameters of the query"] = {}
+    headers: Annotated[dict[str, str], SECRET, "headers, as {Authorization: Bearer ${TOKEN}}; only this server gets them"] = {}
+    body: Annotated[dict[str, Any] | None, SECRET, "JSON to POST; parameters of paging go into it"] = None
     records: Annotated[str, "path to the list of records in a page, as data.items; empty: the page is the list"] = ""
     page: Annotated[Numbered | None, "paging by number, as {param: page, start: 1, size_param: per_page, size: 100}"] = None
     offset: Annotated[Numbered | None, "paging by the first record, as {param: offset, size_param: limit, size: 100}"] = None
@@ -91,12 +97,13 @@ class HttpApi(OnlineSource):
         if not files:
             raise UsageError(f"source {self.name!r}: nothing was fetched from {self.url}")
         for file in files:
-            yield from line_parts(file)
+            yield from self.local(file)
 
     def key_of(self, part: Part, position: str) -> str:
         return position
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
+        part = self.there(part)
         with unchanged(part):
             for _, line in lines(part.uri, part.start or 0, part.stop, 8 * self.max_bytes):
                 page = line if isinstance(line, Rejected) else orjson.loads(line)

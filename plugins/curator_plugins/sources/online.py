@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import curator
 from curator import Part, Source, UsageError
+from curator.lines import line_parts
 from curator_plugins.sources.addresses import Addresses
 from curator_plugins.sources.variables import Variables
 
@@ -33,8 +36,22 @@ class OnlineSource(Source):
     backoff: Annotated[float, "seconds before the first retry, doubled for each after it"] = 1.0
     longest_wait: Annotated[float, "seconds that a server may have us wait (Retry-After)"] = 120.0
 
-    folder: ClassVar[str]
-    known: ClassVar[Sequence[Part]] = ()
+    #: none of these changes what a page that was fetched holds
+    without_effect: ClassVar[Sequence[str]] = (
+        *("name", "contact", "allow_private", "per_second", "timeout", "max_bytes", "redirects", "retries"),
+        *("backoff", "longest_wait", "refresh"),
+    )
+
+    def local(self, file: str) -> Iterator[Part]:
+        """The parts of a file of JSON lines in `folder`, by its path below it, so that a corpus may be moved."""
+        yield from map(self.here, line_parts(file))
+
+    def here(self, part: Part) -> Part:
+        return replace(part, uri=os.path.relpath(part.uri, self.folder).replace(os.sep, "/"))
+
+    def there(self, part: Part) -> Part:
+        """The part by the whole path of its file."""
+        return replace(part, uri=os.path.join(self.folder, part.uri))
 
     def agent(self) -> str:
         """The User-Agent."""

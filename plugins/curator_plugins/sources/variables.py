@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from curator import UsageError
+from curator.variables import VARIABLE
 
-VARIABLE = re.compile(r"\$\{(\w+)\}")
 SECRET = 8  #: characters that a value must have to be taken out of what servers answer
 
 
@@ -35,13 +35,13 @@ class Variables:
         return VARIABLE.sub(self._value, value) if isinstance(value, str) else value
 
     def _value(self, match: re.Match[str]) -> str:
-        found = os.environ.get(match.group(1))
-        if not found:
-            raise UsageError(
-                f"source {self.source!r}: {match.group()}: no such environment variable is set, or it is empty"
-            )
-        self.values[match.group(1)] = found
-        return found
+        name, default = match[1], match[3]
+        found = os.environ.get(name)
+        if found:
+            self.values[name] = found
+        elif default is None:
+            raise UsageError(f"source {self.source!r}: {match[0]}: this environment variable is not set, or is empty")
+        return found or default or ""
 
     def hide(self, text: str, shortest: int = 1) -> str:
         """The text with the variables' names where their values were."""
@@ -62,4 +62,4 @@ class Variables:
 
     def restored_url(self, url: str) -> str:
         """What `stored_url` was given."""
-        return VARIABLE.sub(lambda match: quote(self.values.get(match.group(1), match.group()), safe=""), url)
+        return VARIABLE.sub(lambda match: quote(self.values.get(match[1], match[0]), safe=""), url)

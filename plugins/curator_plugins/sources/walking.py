@@ -15,11 +15,12 @@ import xxhash
 from curator import Rejected
 from curator.errors import FetchError
 from curator.moments import moment
+from curator.variables import VARIABLE
 from curator_plugins.sources.fetching import Answer, Failed, Fetcher, same_site
 from curator_plugins.sources.online import is_over, now
 from curator_plugins.sources.pagelog import PageLog
 from curator_plugins.sources.paging import Place, reached
-from curator_plugins.sources.variables import VARIABLE, Variables
+from curator_plugins.sources.variables import Variables
 
 if TYPE_CHECKING:
     from curator_plugins.sources.http_api import HttpApi

@@ -379,7 +379,7 @@ def test_secrets_are_neither_stored_nor_shown(
         ({"url": "ftp://x/"}, "url: 'ftp://x/' is no address of http:// or https://"),
         ({"url": "https://me:hunter2@x/"}, r"url holds a user or password; write \$\{NAME\} in its place"),
         ({"headers": {"authorization": "Bearer x"}}, "headers: authorization would be stored with the recipe"),
-        ({"headers": {"A": "${NO_SUCH}"}}, r"source 'api': \$\{NO_SUCH\}: no such environment variable is set"),
+        ({"headers": {"A": "${NO_SUCH}"}}, r"source 'api': \$\{NO_SUCH\}: this environment variable is not set"),
         ({"allow_private": ["here"]}, "source 'api': allow_private: 'here' does not appear to be an IPv4 or IPv6"),
     ],
 )
