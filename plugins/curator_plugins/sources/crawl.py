@@ -18,7 +18,6 @@ loses those in flight in a kill.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -33,7 +32,7 @@ from curator.errors import FetchError
 from curator.files import unchanged
 from curator.lines import lines
 from curator_plugins.sources.extraction import PageSource
-from curator_plugins.sources.online import OnlineSource, is_over, missing, span
+from curator_plugins.sources.online import OnlineSource, is_over, need, span
 from curator_plugins.sources.pagelog import PageLog
 
 LEAVING = 10  #: seconds that the process has to end
@@ -112,8 +111,8 @@ class Crawl(OnlineSource, PageSource):
         part = self.there(part)
         if not part.uri.endswith(".jsonl"):
             for record in self._reader.read(part):
-                if isinstance(record, dict):  # a page that comes again is a newer version
-                    record = {self.id or "id": record.get(self.url_field), **record}
+                if isinstance(record, dict):  # a page that comes again is a newer version of it
+                    record[self.id or "id"] = record.get(self.url_field)
                 yield record
             return
         with unchanged(part):
@@ -150,9 +149,7 @@ class Crawl(OnlineSource, PageSource):
                 raise UsageError(f"source {self.name!r}: {url!r} is no address of http:// or https:// without a user")
         if not self.urls and not self.sitemaps:
             raise UsageError(f"source {self.name!r} needs the option urls, or sitemaps")
-        for package in ("scrapy", "fastwarc"):
-            if importlib.util.find_spec(package) is None:
-                raise missing(self.name, "crawl", ImportError(name=package))
+        need(self.name, "crawl", "scrapy", "fastwarc", "resiliparse")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -27,7 +27,7 @@ from curator.files import expand, signature, unchanged
 from curator.lines import DamagedFile, decompressed, lines
 from curator.plugin import SECRET
 from curator_plugins.sources.extraction import PageSource
-from curator_plugins.sources.online import OnlineSource, is_over, span
+from curator_plugins.sources.online import OnlineSource, is_over, need, span
 from curator_plugins.sources.pagelog import PageLog, write_whole
 from curator_plugins.sources.variables import Variables
 
@@ -54,6 +54,7 @@ class Feed(OnlineSource, PageSource):
         span(self.refresh, self.name)
         if not self._urls():
             return
+        need(self.name, "http", "feedparser", "resiliparse")
         problems: list[FetchError] = []
         variables = Variables(self.name)
         with self.fetcher(variables) as fetcher, PageLog(self.folder) as entries:
@@ -65,6 +66,7 @@ class Feed(OnlineSource, PageSource):
             raise FetchError(f"source {self.name!r}: {problems[0]}{more}; the next run tries again")
 
     def parts(self) -> Iterator[Part]:
+        need(self.name, "http", "feedparser", "resiliparse")
         if not self._urls() and not self.path:
             raise UsageError(f"source {self.name!r} needs the option urls, or path")
         for file in PageLog(self.folder).files() if self._urls() else ():
@@ -107,8 +109,8 @@ class Feed(OnlineSource, PageSource):
             found = self.extractor(html, url=page["url"], charset=page["charset"], position=key)
             if isinstance(found, Rejected):
                 return found
-            text = found["text"]
-            entry = {**{name: found[name] for name in ("title", "published", "language") if name in found}, **entry}
+            text = found.pop("text")
+            entry = {**found, **entry}
         usual = {"url": self.url_field, "title": self.title, "published": self.published, "license": self.license_field}
         record = {usual.get(name, name): value for name, value in entry.items()}
         return {**record, self.text: text, self.id or "id": key, "#position": key}

@@ -3,7 +3,7 @@
 On httpx, with three things of our own that it has no option for: connections go to addresses that were
 checked (see `addresses`; names, certificates and the Host header stay those of the URL), one clock runs over all
 of a response, headers and every byte of the body included (httpx's timeouts start anew with each byte, so a
-server that sends one every 10 s holds it for ever), and bodies are decompressed under a limit (see `bodies`).
+server that sends one every 10 s holds it for ever), and bodies are decompressed under a limit (see `decoding`).
 Headers are limited to 100 KiB by httpcore. Redirects are followed here, so that each is checked and the recipe's headers
 go to no other host than the one they were written for.
 
@@ -33,7 +33,7 @@ import httpx
 
 from curator.errors import FetchError
 from curator_plugins.sources.addresses import Addresses, PrivateAddress
-from curator_plugins.sources.bodies import CODINGS, BadBody, decoded
+from curator_plugins.sources.decoding import CODINGS, BadBody, decoded
 from curator_plugins.sources.online import now
 from curator_plugins.sources.variables import Variables
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -66,10 +67,9 @@ class OnlineSource(Source):
 
     def fetcher(self, variables: Variables) -> Fetcher:
         """Raises UsageError where httpx is missing."""
-        try:
-            from curator_plugins.sources.fetching import Fetcher, Limits
-        except ImportError as error:
-            raise missing(self.name, "http", error) from None
+        need(self.name, "http", "httpx", "httpcore", "brotli")
+        from curator_plugins.sources.fetching import Fetcher, Limits
+
         limits = Limits(
             seconds=self.timeout,
             max_bytes=self.max_bytes,
@@ -82,10 +82,13 @@ class OnlineSource(Source):
         return Fetcher(self.addresses(), limits, self.agent(), variables)
 
 
-def missing(source: str, extra: str, error: ImportError) -> UsageError:
-    return UsageError(
-        f"source {source!r} needs {error.name or 'a package'}; install it: pip install 'corpus-curator[{extra}]'"
-    )
+def need(source: str, extra: str, *packages: str) -> None:
+    """Raises UsageError where one of the packages is missing."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"source {source!r} needs the package {package}: pip install 'corpus-curator[{extra}]'"
+            )
 
 
 def now() -> datetime:

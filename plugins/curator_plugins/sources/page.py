@@ -36,7 +36,9 @@ WIDER = {"gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big
 #: charsets whose bytes are valid UTF-8 too
 ESCAPED = {"iso2022_jp", "iso-2022-jp", "utf-16", "utf-16le", "utf-16be", "utf_16_le", "utf_16_be"}
 BOMS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
-META_CHARSET = re.compile(rb"<(?:meta\b[^>]{0,200}?charset|\?xml\b[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.I)
+META_CHARSET = re.compile(
+    rb"<(?:meta\b[^>]{0,200}?charset|\?xml\b[^>]{0,100}?encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.I
+)
 META_BYTES = 4096  #: where a charset may be declared: the standard has 1024, pages do not keep to it
 PUBLISHED = ",".join(
     f'meta[{name}="{value}"]'
@@ -86,7 +88,9 @@ def _codec(said: str) -> str | None:
     return None
 
 
-def extract(page: bytes, extractor: str, url: str | None = None, charset: str | None = None) -> dict[str, Any]:
+def extract(
+    page: bytes, extractor: str, url: str | None = None, charset: str | None = None
+) -> dict[str, Any]:
     """{text, charset} of a page, and title, language, published, canonical (its own address) where it has them."""
     from resiliparse.parse.html import HTMLTree
 
@@ -120,7 +124,9 @@ def _about(tree: Any, markup: str) -> dict[str, str]:
         "title": html.unescape(tree.title or ""),
         "language": root and (root.getattr("lang") or root.getattr("xml:lang")),
         "published": published.getattr("content") if published else dated and dated[1],
-        "canonical": (canonical.getattr("href") if canonical else og.getattr("content") if og else saved and saved[1]),
+        "canonical": (
+            canonical.getattr("href") if canonical else og.getattr("content") if og else saved and saved[1]
+        ),
     }
     return {name: tidy for name, value in said.items() if value and (tidy := " ".join(value.split())[:2000])}
 
@@ -137,17 +143,21 @@ def serve(extractor: str, seconds: float, memory: int, shared: str, max_bytes: i
         pages = mmap.mmap(file.fileno(), max_bytes, access=mmap.ACCESS_READ)
     extract(b"<html><title>a</title><body><p>Imports what pages need.</p></body>", extractor)
     _limit_memory(memory)
+    send(answers, {"ready": True})
+    answers.flush()
     while (asked := receive(requests)) is not None:
-        with _killed_after(seconds):
-            said = _answer(pages[: asked.pop("size")], extractor, asked)
-            send(answers, said)
+        at = 0
+        for size, url, charset in asked["pages"]:
+            with _killed_after(seconds):
+                send(answers, _answer(pages[at : at + size], extractor, url, charset))
+            at += size
+        answers.flush()
 
 
 def send(pipe: BinaryIO, message: dict[str, Any]) -> None:
-    """Raises BrokenPipeError where the process at the other end has died."""
+    """Write a message; it goes off when the pipe is flushed."""
     packed = orjson.dumps(message)
     pipe.write(LENGTH.pack(len(packed)) + packed)
-    pipe.flush()
 
 
 def receive(pipe: BinaryIO) -> dict[str, Any] | None:
@@ -160,9 +170,9 @@ def receive(pipe: BinaryIO) -> dict[str, Any] | None:
         return None
 
 
-def _answer(page: bytes, extractor: str, about: dict[str, Any]) -> dict[str, Any]:
+def _answer(page: bytes, extractor: str, url: str | None, charset: str | None) -> dict[str, Any]:
     try:
-        return extract(page, extractor, **about)
+        return extract(page, extractor, url, charset)
     except MemoryError:
         return {"reason": "extraction_memory", "detail": "out of memory"}
     except BaseException as error:  # a panic of native code is no Exception
