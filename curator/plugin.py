@@ -280,7 +280,8 @@ class Part:
     """A piece of a source that one task can read by itself.
 
     `start` and `stop` are in units of the source's choice (bytes of the decompressed file, row groups,
-    keys). `signature` changes when the content does. `size` is the expected bytes of text, for packing.
+    keys). `signature` changes when the content does. `size` is the expected bytes of text, for packing. `newer`:
+    its records take the place of those that parts before it have under the same keys (within a split the first stays).
     """
 
     uri: str
@@ -288,6 +289,7 @@ class Part:
     stop: int | None = None
     signature: str = ""
     size: int = 0
+    newer: bool = False
 
 
 @dataclass(frozen=True)

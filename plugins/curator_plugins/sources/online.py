@@ -48,7 +48,9 @@ class OnlineSource(Source):
         yield from map(self.here, line_parts(file))
 
     def here(self, part: Part) -> Part:
-        return replace(part, uri=os.path.relpath(part.uri, self.folder).replace(os.sep, "/"))
+        """The part by the path of its file below `folder`; what it has is newer than what earlier files have."""
+        uri = os.path.relpath(part.uri, self.folder).replace(os.sep, "/")
+        return replace(part, uri=uri, newer=not part.start)
 
     def there(self, part: Part) -> Part:
         """The part by the whole path of its file."""

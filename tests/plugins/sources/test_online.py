@@ -38,13 +38,13 @@ class Web:
     def page(self, visit: Visit) -> None:
         visit.html(f"<article><p>{self.versions['page']} {visit.path}. {SENTENCES}</p></article>")
 
-    def run(self, refresh: str) -> Report:
+    def run(self, refresh: str, **more: str) -> Report:
         url = self.site.url
         headers = {"Authorization": "Bearer ${TOKEN}"}
         api = {"url": f"{url}/api", "headers": headers, "records": "items", "page": {"param": "page"}}
         crawl = {"urls": [f"{url}/1", f"{url}/2", f"{url}/3"]}
         sources = [
-            {plugin: {**QUICK, "name": plugin, "refresh": refresh, **options}}
+            {plugin: {**QUICK, "name": plugin, "refresh": refresh, **more, **options}}
             for plugin, options in {"http_api": api, "feed": {"urls": f"{url}/feed"}, "crawl": crawl}.items()
         ]
         return run(self.workshop.recipe([], sources), InlineEngine())
@@ -71,7 +71,11 @@ def test_runs_over_the_web(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) 
         web.versions = dict.fromkeys(web.versions, "other")
         report = web.run("0s")
         assert (report.failed, report.changes.vanished) == ([], {})
-        assert web.texts() == {key: text.replace("first", "other") for key, text in first.items()}
+        other = {key: text.replace("first", "other") for key, text in first.items()}
+        assert web.texts() == other
+        asked = len(site.asked)
+        assert web.run("1h", license="CC0").counts["documents"] == 14  # all versions are read again
+        assert (web.texts(), len(site.asked)) == (other, asked)
         corpus = Corpus.existing(workshop.corpus_folder)
         reasons: list[Any] = corpus.sql("SELECT reason, source FROM quarantine WHERE reason <> 'superseded_key'").rows()
         assert sorted(set(reasons)) == [("skipped_status", "crawl"), ("skipped_warcinfo", "crawl")]
