@@ -34,9 +34,13 @@ class Addresses:
     def __init__(self, private: bool | Sequence[str] = False) -> None:
         self.everything = private is True
         try:
-            self.networks = [ipaddress.ip_network(name) for name in private or ()] if private is not True else []
+            self.networks = (
+                [ipaddress.ip_network(name) for name in private or ()] if private is not True else []
+            )
         except ValueError as error:
-            raise UsageError(f"allow_private: {error}; name networks as 10.0.0.0/8, or true for all") from None
+            raise UsageError(
+                f"allow_private: {error}; name networks as 10.0.0.0/8, or true for all"
+            ) from None
 
     def allows(self, address: str) -> bool:
         """Whether the address, as `getaddrinfo` gives it, may be connected to."""

@@ -10,6 +10,9 @@ when it is older than `refresh`, with conditional requests: a page that answers 
 stored again; one that changed is, and takes the place of the older. A page that did not come because of the network or the server
 is tried by three runs, and then quarantined; one that robots.txt forbids, that is too large or at a private address, at once.
 
+Cost, of 1,000 pages of 10 kB on loopback: 5.9 s of the processor, where a spider of Scrapy's that stores nothing
+takes 3.2, of them 1.2 to start.
+
 Scrapy is the extra `crawl`: 110 MB with Twisted, lxml and cryptography. Rejected: a crawler of our own on httpx
 (queues, politeness and robots.txt are Scrapy's trade), and Scrapy's JOBDIR, which keeps requests by pickle and
 loses those in flight in a kill.
@@ -47,7 +50,9 @@ class Crawl(OnlineSource, PageSource):
         *("urls", "sitemaps", "follow", "max_depth", "max_pages", "max_walk_bytes", "concurrency"),
     )
     urls: Annotated[list[str], "addresses of pages"] = []
-    sitemaps: Annotated[list[str], "addresses of sitemaps, of indexes of them, or of robots.txt that name some"] = []
+    sitemaps: Annotated[
+        list[str], "addresses of sitemaps, of indexes of them, or of robots.txt that name some"
+    ] = []
     follow: Annotated[Literal["same-host"] | None, "follow links to pages of the hosts that are named"] = None
     max_depth: Annotated[int, "links from a page that is named, with follow"] = 3
     max_pages: Annotated[int, "pages of one walk"] = 100_000
@@ -90,7 +95,9 @@ class Crawl(OnlineSource, PageSource):
             if process.returncode:
                 errors.seek(0)
                 tail = errors.read().decode(errors="replace").strip()[-500:]
-                raise FetchError(f"source {self.name!r}: the crawl ended with exit code {process.returncode}: {tail}")
+                raise FetchError(
+                    f"source {self.name!r}: the crawl ended with exit code {process.returncode}: {tail}"
+                )
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise FetchError(f"source {self.name!r}: {problems[0]}{more}; the next run tries again")
@@ -146,7 +153,9 @@ class Crawl(OnlineSource, PageSource):
             span(self.refresh, self.name)
         for url in (*self.urls, *self.sitemaps):
             if not url.startswith(("http://", "https://")) or "@" in url.split("/")[2]:
-                raise UsageError(f"source {self.name!r}: {url!r} is no address of http:// or https:// without a user")
+                raise UsageError(
+                    f"source {self.name!r}: {url!r} is no address of http:// or https:// without a user"
+                )
         if not self.urls and not self.sitemaps:
             raise UsageError(f"source {self.name!r} needs the option urls, or sitemaps")
         need(self.name, "crawl", "scrapy", "fastwarc", "resiliparse")

@@ -81,7 +81,9 @@ class Crawled:
 
     def unchanged(self, url: str, about: dict[str, Any]) -> None:
         """Note that a page is what it was."""
-        self._append({"url": url, **{name: about[name] for name in about if name not in ("warc", "end", "walk")}})
+        self._append(
+            {"url": url, **{name: about[name] for name in about if name not in ("warc", "end", "walk")}}
+        )
 
     def failed(self, url: str, reason: str, detail: str, tries: int) -> None:
         """Note that a page did not come; the last of so many runs that try it gives it up."""
@@ -110,7 +112,9 @@ class Crawled:
         numbers = [int(name[:6]) for name in os.listdir(self.folder) if name.endswith(".warc.gz")]
         path = os.path.join(self.folder, f"{max(numbers, default=0) + 1:06}.warc.gz.open")
         self._warc = open(path, "xb")  # noqa: SIM115  # until it is full
-        self._warc.write(_member("warcinfo", None, b"format: WARC file version 1.1\r\n", "application/warc-fields"))
+        self._warc.write(
+            _member("warcinfo", None, b"format: WARC file version 1.1\r\n", "application/warc-fields")
+        )
         return self._warc
 
     def _seal(self) -> None:

@@ -199,7 +199,12 @@ class Pages(SitemapSpider):
         links = known.get("links", [])
         if self.options["max_depth"] and response.status != 304:
             links = self._links(response)
-        about = {"status": response.status, "final": response.url, "hops": hops, "retrieved": now().isoformat()}
+        about = {
+            "status": response.status,
+            "final": response.url,
+            "hops": hops,
+            "retrieved": now().isoformat(),
+        }
         if self.options["max_depth"]:
             about["links"] = links
         digest = xxhash.xxh3_64_hexdigest(response.body)
@@ -234,7 +239,9 @@ class Pages(SitemapSpider):
             self.problems.append(f"{request.url}: {detail}")
             return
         self.asked -= 1
-        self.crawled.failed(request.meta["page"], reason, f"{request.url}: {detail}", tries=TRIES if passing else 1)
+        self.crawled.failed(
+            request.meta["page"], reason, f"{request.url}: {detail}", tries=TRIES if passing else 1
+        )
         self._said()
 
     def dropped(self, request: Request) -> None:
@@ -244,7 +251,9 @@ class Pages(SitemapSpider):
         self.asked -= 1
         before = request.meta.get("redirect_urls", [])
         if request.url in before:
-            self.crawled.failed(request.meta["page"], "redirects", f"{before[0]}: redirects go round", tries=1)
+            self.crawled.failed(
+                request.meta["page"], "redirects", f"{before[0]}: redirects go round", tries=1
+            )
         elif before:
             self.crawled.unchanged(request.meta["page"], {"same": request.url})
 

@@ -86,7 +86,9 @@ def _brotli(pieces: Iterator[bytes]) -> Iterator[bytes]:
     decoder, fed = brotli.Decompressor(), False
     for piece in pieces:
         fed = True
-        while (output := decoder.process(piece, output_buffer_limit=PIECE)) or not decoder.can_accept_more_data():
+        while (
+            output := decoder.process(piece, output_buffer_limit=PIECE)
+        ) or not decoder.can_accept_more_data():
             yield output  # it holds some back without saying so
             piece = b""
     if fed and not decoder.is_finished():

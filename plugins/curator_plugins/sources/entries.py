@@ -35,7 +35,12 @@ def parsed(feed: bytes, url: str, content_type: str, seconds: float) -> list[dic
     path = os.pathsep.join(filter(None, sys.path))
     try:
         done = subprocess.run(
-            command, input=feed, capture_output=True, timeout=seconds, env={**os.environ, "PYTHONPATH": path}, check=False
+            command,
+            input=feed,
+            capture_output=True,
+            timeout=seconds,
+            env={**os.environ, "PYTHONPATH": path},
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return Rejected(url, "feed_timeout", f"{len(feed)} bytes take longer than {seconds:g} s to parse")
@@ -107,7 +112,11 @@ def _license(about: Any) -> str | None:
 
 def _moment(parsed: Any) -> str | None:
     try:
-        return datetime.fromtimestamp(calendar.timegm(parsed), UTC).replace(tzinfo=None).isoformat() if parsed else None
+        return (
+            datetime.fromtimestamp(calendar.timegm(parsed), UTC).replace(tzinfo=None).isoformat()
+            if parsed
+            else None
+        )
     except (ValueError, OverflowError, OSError):
         return None
 

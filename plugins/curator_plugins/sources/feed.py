@@ -46,7 +46,9 @@ class Feed(OnlineSource, PageSource):
     without_effect = (*OnlineSource.without_effect, "urls", "path", "headers", "full_text")
     urls: Annotated[str | list[str], SECRET, "addresses of feeds; ${NAME} is an environment variable"] = []
     path: Annotated[str | list[str], "feeds that are files"] = []
-    headers: Annotated[dict[str, str], SECRET, "headers, as {Authorization: Bearer ${TOKEN}}; only feeds' servers get them"] = {}
+    headers: Annotated[
+        dict[str, str], SECRET, "headers, as {Authorization: Bearer ${TOKEN}}; only feeds' servers get them"
+    ] = {}
     full_text: Annotated[bool, "fetch the page of each entry, and take its text"] = False
     refresh: Annotated[str, "ask a feed again when this long has passed, as 30m or 1d"] = "1h"
 
@@ -111,7 +113,12 @@ class Feed(OnlineSource, PageSource):
                 return found
             text = found.pop("text")
             entry = {**found, **entry}
-        usual = {"url": self.url_field, "title": self.title, "published": self.published, "license": self.license_field}
+        usual = {
+            "url": self.url_field,
+            "title": self.title,
+            "published": self.published,
+            "license": self.license_field,
+        }
         record = {usual.get(name, name): value for name, value in entry.items()}
         return {**record, self.text: text, self.id or "id": key, "#position": key}
 
@@ -145,7 +152,9 @@ class _Following:
         conditions = {"If-None-Match": "etag", "If-Modified-Since": "modified"}
         headers = {name: known[field] for name, field in conditions.items() if field in known}
         try:
-            answer = self.fetcher.fetch(self.variables.fill(url), {**self.headers, **headers}, accepted=(200, 304))
+            answer = self.fetcher.fetch(
+                self.variables.fill(url), {**self.headers, **headers}, accepted=(200, 304)
+            )
         except Failed as error:
             log.warning("source %s: %s", source.name, error)
             self.problems.append(error)
@@ -174,8 +183,14 @@ class _Following:
             self._store(entry["key"], entry["digest"], line)
             yield self.brought
         if whole:
-            named = {"etag": answer.headers.get("etag"), "modified": answer.headers.get("last-modified"), "body": body}
-            self._remember(url, {"retrieved": retrieved, **{name: value for name, value in named.items() if value}})
+            named = {
+                "etag": answer.headers.get("etag"),
+                "modified": answer.headers.get("last-modified"),
+                "body": body,
+            }
+            self._remember(
+                url, {"retrieved": retrieved, **{name: value for name, value in named.items() if value}}
+            )
 
     def _page(self, entry: dict[str, Any]) -> dict[str, Any]:
         """The page of an entry, or why there will be none; raises Failed where there may be one later."""

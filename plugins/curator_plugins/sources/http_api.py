@@ -60,18 +60,36 @@ class HttpApi(OnlineSource):
         *OnlineSource.without_effect,
         *("url", "params", "headers", "body", "page", "offset", "cursor", "next", "since", "max_pages"),
     )
-    url: Annotated[str, SECRET, "address of the first page; ${NAME} is an environment variable, here and in the next three"]
+    url: Annotated[
+        str,
+        SECRET,
+        "address of the first page; ${NAME} is an environment variable, here and in the next three",
+    ]
     params: Annotated[dict[str, str | int | float | bool], SECRET, "parameters of the query"] = {}
-    headers: Annotated[dict[str, str], SECRET, "headers, as {Authorization: Bearer ${TOKEN}}; only this server gets them"] = {}
+    headers: Annotated[
+        dict[str, str], SECRET, "headers, as {Authorization: Bearer ${TOKEN}}; only this server gets them"
+    ] = {}
     body: Annotated[dict[str, Any] | None, SECRET, "JSON to POST; parameters of paging go into it"] = None
-    records: Annotated[str, "path to the list of records in a page, as data.items; empty: the page is the list"] = ""
-    page: Annotated[Numbered | None, "paging by number, as {param: page, start: 1, size_param: per_page, size: 100}"] = None
-    offset: Annotated[Numbered | None, "paging by the first record, as {param: offset, size_param: limit, size: 100}"] = None
-    cursor: Annotated[Cursor | None, "paging by a value in the page, as {param: after, path: meta.next}"] = None
-    next: Annotated[str | None, "paging by the next URL: link (the Link header), or its path in the page"] = None
+    records: Annotated[
+        str, "path to the list of records in a page, as data.items; empty: the page is the list"
+    ] = ""
+    page: Annotated[
+        Numbered | None, "paging by number, as {param: page, start: 1, size_param: per_page, size: 100}"
+    ] = None
+    offset: Annotated[
+        Numbered | None, "paging by the first record, as {param: offset, size_param: limit, size: 100}"
+    ] = None
+    cursor: Annotated[Cursor | None, "paging by a value in the page, as {param: after, path: meta.next}"] = (
+        None
+    )
+    next: Annotated[str | None, "paging by the next URL: link (the Link header), or its path in the page"] = (
+        None
+    )
     max_pages: Annotated[int, "pages of one walk"] = 10_000
     refresh: Annotated[str | None, "walk again when the last walk is older, as 12h or 7d"] = None
-    since: Annotated[Since | None, "later walks ask for what changed, as {param: updated_after, field: updated_at}"] = None
+    since: Annotated[
+        Since | None, "later walks ask for what changed, as {param: updated_after, field: updated_at}"
+    ] = None
 
     def fetch(self) -> Iterator[int]:
         variables = Variables(self.name)
@@ -132,13 +150,17 @@ class HttpApi(OnlineSource):
         if isinstance(found, list):
             return found
         fields = f"; it has {', '.join(map(str, body))}" if isinstance(body, dict) else ""
-        where = f"records: {self.records!r}" if self.records else "the page itself; name its list by `records`"
+        where = (
+            f"records: {self.records!r}" if self.records else "the page itself; name its list by `records`"
+        )
         return Rejected("", "no_records", f"no list at {where}{fields}")
 
     def _check(self) -> None:
         given = [name for name in ("page", "offset", "cursor", "next") if getattr(self, name)]
         if len(given) > 1:
-            raise UsageError(f"source {self.name!r}: {' and '.join(given)} are given; an API pages in one way")
+            raise UsageError(
+                f"source {self.name!r}: {' and '.join(given)} are given; an API pages in one way"
+            )
         if self.refresh:
             span(self.refresh, self.name)
         plain = VARIABLE.sub("", self.url)
@@ -146,7 +168,9 @@ class HttpApi(OnlineSource):
             raise UsageError(f"source {self.name!r}: url: {self.url!r} is no address of http:// or https://")
         user, _, _ = plain.partition("://")[2].partition("/")[0].rpartition("@")
         if user.strip(":"):
-            raise UsageError(f"source {self.name!r}: url holds a user or password; write ${{NAME}} in its place")
+            raise UsageError(
+                f"source {self.name!r}: url holds a user or password; write ${{NAME}} in its place"
+            )
         for name, value in self.headers.items():
             if name.lower() in SECRET_HEADERS and not VARIABLE.search(value):
                 raise UsageError(

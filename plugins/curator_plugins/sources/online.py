@@ -25,7 +25,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 class OnlineSource(Source):
     """Base of `http_api`, `feed` and `crawl`."""
 
-    contact: Annotated[str | None, "address or URL that the User-Agent names, so that servers' owners can write"] = None
+    contact: Annotated[
+        str | None, "address or URL that the User-Agent names, so that servers' owners can write"
+    ] = None
     allow_private: Annotated[
         bool | list[str], "fetch from addresses that are not public: all, or those in networks as 10.0.0.0/8"
     ] = False

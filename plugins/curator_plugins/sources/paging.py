@@ -118,7 +118,9 @@ def reached(value: Any, path: str) -> Any:
     for name in path.split(".") if path else ():
         if isinstance(value, dict):
             value = value.get(name)
-        elif isinstance(value, list) and name.lstrip("-").isdecimal() and -len(value) <= int(name) < len(value):
+        elif (
+            isinstance(value, list) and name.lstrip("-").isdecimal() and -len(value) <= int(name) < len(value)
+        ):
             value = value[int(name)]
         else:
             return None

@@ -40,14 +40,22 @@ class Variables:
         if found:
             self.values[name] = found
         elif default is None:
-            raise UsageError(f"source {self.source!r}: {match[0]}: this environment variable is not set, or is empty")
+            raise UsageError(
+                f"source {self.source!r}: {match[0]}: this environment variable is not set, or is empty"
+            )
         return found or default or ""
 
     def hide(self, text: str, shortest: int = 1) -> str:
         """The text with the variables' names where their values were."""
         for name, value in sorted(self.values.items(), key=lambda item: -len(item[1])):
             if len(value) >= shortest:
-                forms = {value, quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1]}
+                forms = {
+                    value,
+                    quote(value, safe=""),
+                    quote(value),
+                    quote_plus(value),
+                    json.dumps(value)[1:-1],
+                }
                 for form in sorted(forms, key=len, reverse=True):
                     text = text.replace(form, f"${{{name}}}")
         return text

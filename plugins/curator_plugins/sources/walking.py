@@ -36,8 +36,12 @@ class Request:
     def __init__(self, source: HttpApi, fetcher: Fetcher, variables: Variables) -> None:
         self.source, self.fetcher, self.variables = source, fetcher, variables
         self.url = variables.fill(source.url)
-        self.params, self.headers, self.body = map(variables.fill, (source.params, source.headers, source.body))
-        self.secret = {name: self.params[name] for name, value in source.params.items() if VARIABLE.search(str(value))}
+        self.params, self.headers, self.body = map(
+            variables.fill, (source.params, source.headers, source.body)
+        )
+        self.secret = {
+            name: self.params[name] for name, value in source.params.items() if VARIABLE.search(str(value))
+        }
         self.paging = source.paging()
 
     def send(self, place: Place, since: str | int | None) -> Answer:
@@ -66,7 +70,9 @@ class Request:
 class Walk:
     """A walk over the pages, at the page that comes next."""
 
-    def __init__(self, number: int, place: Place, since: str | int | None, largest: Any = None, page: int = 1) -> None:
+    def __init__(
+        self, number: int, place: Place, since: str | int | None, largest: Any = None, page: int = 1
+    ) -> None:
         self.number, self.place, self.since, self.largest, self.page = number, place, since, largest, page
         self.seen: set[str] = set()
         self.digest = ""
@@ -103,7 +109,10 @@ class Walk:
                 log.info("source %s: the walk ends: %s", source.name, error)
                 return self._gone_to(None, line | {"retrieved": now().isoformat()}), None
             raise
-        line |= {"url": request.variables.stored_url(str(answer.url)), "retrieved": answer.retrieved.isoformat()}
+        line |= {
+            "url": request.variables.stored_url(str(answer.url)),
+            "retrieved": answer.retrieved.isoformat(),
+        }
         found, page, text = self._parsed(source, answer)
         if isinstance(found, Rejected):
             line["rejected"] = [found.reason, request.variables.hide(found.detail)]
@@ -113,7 +122,9 @@ class Walk:
                 return self._gone_to(following, line), None
             if request.paging.counted:
                 return self._gone_to(None, line), None
-            return self._gone_to(self.place, line), FetchError(f"{line['url']}: {found.detail}; the next run tries it again")
+            return self._gone_to(self.place, line), FetchError(
+                f"{line['url']}: {found.detail}; the next run tries it again"
+            )
         self.bad = 0
         line |= {"records": len(found), "body": request.variables.stored(text)}
         if source.since:
@@ -153,7 +164,9 @@ class Walk:
             why = f"max_pages: {source.max_pages} are read, and there are more"
         self.seen |= {_hash(following), _hash(line["url"])}
         if why:
-            log.warning("source %s: the walk ends at page %d, %s: %s", source.name, self.page, line["url"], why)
+            log.warning(
+                "source %s: the walk ends at page %d, %s: %s", source.name, self.page, line["url"], why
+            )
         return None if why else following
 
     def _gone_to(self, place: Place, line: dict[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,9 @@ class Visit(BaseHTTPRequestHandler):
 class Site:
     """Routes by path; `asked` and `headers` are what clients sent. Listens at `address`."""
 
-    def __init__(self, routes: dict[str, Callable[[Visit], None]] | None = None, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, routes: dict[str, Callable[[Visit], None]] | None = None, address: str = "127.0.0.1"
+    ) -> None:
         self.routes = routes or {}
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -74,6 +76,8 @@ class Site:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()

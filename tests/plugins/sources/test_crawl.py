@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import functools
 import gzip
-import json
-import os
-import signal
 import socket
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +19,7 @@ from curator.errors import FetchError
 from curator_plugins.sources.crawl import Crawl
 from curator_plugins.sources.crawled import Crawled
 from curator_plugins.sources.pagelog import PageLog
+from tests.plugins.sources.killing import killed_until_done
 from tests.plugins.sources.servers import Site, Visit
 
 QUICK: dict[str, Any] = {
@@ -93,19 +89,24 @@ def test_sitemaps(site: Site, source: Any) -> None:
         "/plain.xml": sitemap(f"{url}/1", f"{url}/2", f"{url}/private/3"),
         "/packed.xml.gz": gzip.compress(sitemap(f"{url}/4", f"{url}/1")),
         "/bomb.xml.gz": gzip.compress(bytes(30 << 20), 1),
-        "/entities.xml": b'<!DOCTYPE u [<!ENTITY e SYSTEM "file:///etc/passwd">]>' + sitemap(f"{url}/5", f"{url}/&e;"),
+        "/entities.xml": b'<!DOCTYPE u [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+        + sitemap(f"{url}/5", f"{url}/&e;"),
         "/junk.xml": b"no sitemap",
     }
     for path, body in names.items():
         kind = "application/gzip" if path.endswith("gz") else "application/xml"
         site.routes[path] = functools.partial(Visit.send, status=200, body=body, Content_Type=kind)
     coded = gzip.compress(sitemap(f"{url}/6"))
-    site.routes["/coded.xml"] = lambda visit: visit.send(200, coded, Content_Encoding="gzip", Content_Type="text/xml")
+    site.routes["/coded.xml"] = lambda visit: visit.send(
+        200, coded, Content_Encoding="gzip", Content_Type="text/xml"
+    )
     robots = f"User-agent: *\nDisallow: /private\nSitemap: {url}/index.xml\n".encode()
     site.routes["/robots.txt"] = lambda visit: visit.send(200, robots, Content_Type="text/plain")
     pages(site, ["/0", "/1", "/2", "/private/3", "/4", "/5", "/6"])
     sitemaps = [f"{url}/{name}" for name in ("robots.txt", "bomb.xml.gz", "entities.xml", "junk.xml")]
-    crawl = source(urls=[f"{url}/0", f"{url}/nowhere"], sitemaps=sitemaps, max_bytes=1 << 20, contact="me@x.org")
+    crawl = source(
+        urls=[f"{url}/0", f"{url}/nowhere"], sitemaps=sitemaps, max_bytes=1 << 20, contact="me@x.org"
+    )
     with pytest.raises(FetchError, match=r"source 'web': .*\.xml.*\(and 1 more\); the next run tries again"):
         list(crawl.fetch())
     found = {(where.removeprefix(url), status) for where, status, _ in stored(crawl)}
@@ -113,7 +114,10 @@ def test_sitemaps(site: Site, source: Any) -> None:
     assert {(f"/{n}", 200) for n in (0, 1, 2, 4, 5, 6)} | {("/nowhere", 404)} <= found
     assert rejected(crawl) == {f"{url}/private/3": "robots"}
     assert "/private/3" not in site.asked
-    assert [site.asked.count(path) for path in ("/1", "/robots.txt")] == [1, 2]  # once for itself, once for its sitemaps
+    assert [site.asked.count(path) for path in ("/1", "/robots.txt")] == [
+        1,
+        2,
+    ]  # once for itself, once for its sitemaps
     assert all(headers["User-Agent"] == "curator/0.1.0 (+me@x.org)" for headers in site.headers)
 
 
@@ -199,7 +203,10 @@ def test_servers_that_misbehave(site: Site, source: Any) -> None:
     }
     site.routes |= bad
     site.routes["/late"] = lambda visit: visit.send(500) if fails and fails.pop() else visit.html("late")
-    with Site({"/": lambda visit: visit.html("secret")}, "127.0.0.2") as private, Site(address="127.0.0.3") as broken:
+    with (
+        Site({"/": lambda visit: visit.html("secret")}, "127.0.0.2") as private,
+        Site(address="127.0.0.3") as broken,
+    ):
         broken.routes = {"/robots.txt": lambda visit: visit.send(500), "/x": lambda visit: visit.html("x")}
         site.routes["/private"] = lambda visit: visit.send(302, Location=f"{private.url}/other")
         urls = [site.url + path for path in (*bad, "/private", "/late")]
@@ -232,17 +239,6 @@ def test_servers_that_misbehave(site: Site, source: Any) -> None:
     }
 
 
-CHILD = """
-import json, sys
-from curator_plugins.sources.crawl import Crawl
-options, folder = json.loads(sys.argv[1])
-source = Crawl(**options)
-source.folder = folder
-for count in source.fetch():
-    print(count, flush=True)
-"""
-
-
 def test_killed_in_the_middle(site: Site, source: Any, tmp_path: Path) -> None:
     """Pages that were stored are not fetched again; the process of a killed run ends."""
     paths = [f"/{n}" for n in range(40)]
@@ -253,19 +249,7 @@ def test_killed_in_the_middle(site: Site, source: Any, tmp_path: Path) -> None:
 
     site.routes |= dict.fromkeys(paths, slow)
     options = {"urls": [site.url + path for path in paths], **QUICK, "concurrency": 2}
-    kills = 0
-    while True:
-        with subprocess.Popen(
-            [sys.executable, "-c", CHILD, json.dumps([options, str(tmp_path / "fetched")])],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        ) as child:
-            assert child.stdout
-            if not [child.stdout.readline() for _ in range(16)][-1]:
-                break
-            child.send_signal(signal.SIGKILL)
-            kills += 1
-        time.sleep(0.2)  # until the crawl's own process has seen that its parent is gone
+    kills = killed_until_done(Crawl, options, tmp_path / "fetched", 16)
     assert kills == 2
     asked = [path for path in site.asked if path != "/robots.txt"]
     assert (sorted(set(asked)), len(asked) <= 40 + 4 * kills) == (sorted(paths), True)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -20,6 +16,7 @@ from curator import Rejected, UsageError
 from curator.errors import FetchError
 from curator_plugins.sources.entries import parsed
 from curator_plugins.sources.feed import Feed
+from tests.plugins.sources.killing import killed_until_done
 from tests.plugins.sources.servers import Site, Visit
 
 QUICK: dict[str, Any] = {
@@ -77,7 +74,11 @@ def test_what_an_entry_says_of_itself(site: Site, source: Any, read: Any) -> Non
     assert list(source().fetch()) == [1, 2]
     (one, two), bad = read(source())
     assert bad == []
-    assert (one["source_key"], one["url"], one["title"]) == ("tag:blog,2024:1", f"{site.url}/one", "Salt & pepper")
+    assert (one["source_key"], one["url"], one["title"]) == (
+        "tag:blog,2024:1",
+        f"{site.url}/one",
+        "Salt & pepper",
+    )
     assert (one["published"], one["license"]) == (datetime(2024, 5, 1, 8), "CC-BY-4.0")
     assert one["text"].split() == ["First.", "•", "a"]
     assert json.loads(one["metadata"]) == {
@@ -139,12 +140,16 @@ def test_full_text(site: Site, source: Any, read: Any) -> None:
     site.routes |= {
         "/feed": lambda visit: visit.send(200, rss(*((n, f"{site.url}/{n}", "teaser") for n in "12345"))),
         "/1": lambda visit: visit.html(f"<nav>Menu</nav><article><h1>One</h1><p>{paragraph}</p></article>"),
-        "/2": lambda visit: visit.send(503) if broken else visit.html(f"<article><p>Late. {paragraph}</p></article>"),
+        "/2": lambda visit: (
+            visit.send(503) if broken else visit.html(f"<article><p>Late. {paragraph}</p></article>")
+        ),
         "/3": lambda visit: visit.send(302, Location="http://169.254.169.254/"),
         "/4": lambda visit: visit.send(200, b"%PDF-1.4", Content_Type="application/pdf"),
     }
     fetching = source(full_text=True).fetch()
-    with pytest.raises(FetchError, match=r"source 'news': .*/2: the server says 503 .*; the next run tries again"):
+    with pytest.raises(
+        FetchError, match=r"source 'news': .*/2: the server says 503 .*; the next run tries again"
+    ):
         list(fetching)
     documents, bad = read(source())
     assert {key: text.split(".")[0] for key, text in texts(documents).items()} == {
@@ -209,7 +214,10 @@ def test_feeds_that_are_broken_but_readable() -> None:
     feed = rss(("1", "/1", "one"), ("2", "/2", "A & B")).replace(b"</channel></rss>", b"")
     found = parsed(feed, "http://x/", "text/html; charset=utf-8", 20.0)
     assert not isinstance(found, Rejected)
-    assert [(entry["key"], entry["text"].split()[0]) for entry in found] == [("http://x/#1", "one"), ("http://x/#2", "A")]
+    assert [(entry["key"], entry["text"].split()[0]) for entry in found] == [
+        ("http://x/#1", "one"),
+        ("http://x/#2", "A"),
+    ]
 
 
 def test_feeds_that_are_files(tmp_path: Path, read: Any) -> None:
@@ -223,17 +231,6 @@ def test_feeds_that_are_files(tmp_path: Path, read: Any) -> None:
     assert bad == [("c.xml", "bad_feed")]
 
 
-CHILD = """
-import json, sys
-from curator_plugins.sources.feed import Feed
-options, folder = json.loads(sys.argv[1])
-source = Feed(**options)
-source.folder = folder
-for count in source.fetch():
-    print(count, flush=True)
-"""
-
-
 def test_killed_at_any_entry(site: Site, source: Any, read: Any, tmp_path: Path) -> None:
     """Pages that were stored are not fetched again."""
 
@@ -242,21 +239,12 @@ def test_killed_at_any_entry(site: Site, source: Any, read: Any, tmp_path: Path)
         visit.html(f"<article><p>This is the page at {visit.path}. {'It has words. ' * 20}</p></article>")
 
     numbers = [str(n) for n in range(30)]
-    site.routes["/feed"] = lambda visit: visit.send(200, rss(*((n, f"{site.url}/{n}", "teaser") for n in numbers)))
+    site.routes["/feed"] = lambda visit: visit.send(
+        200, rss(*((n, f"{site.url}/{n}", "teaser") for n in numbers))
+    )
     site.routes |= {f"/{n}": page for n in numbers}
     options = {"urls": f"{site.url}/feed", **QUICK, "full_text": True}
-    kills = 0
-    while True:
-        with subprocess.Popen(
-            [sys.executable, "-c", CHILD, json.dumps([options, str(tmp_path / "fetched")])],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        ) as child:
-            assert child.stdout
-            if not [child.stdout.readline() for _ in range(12)][-1]:
-                break
-            child.send_signal(signal.SIGKILL)
-            kills += 1
+    kills = killed_until_done(Feed, options, tmp_path / "fetched", 12)
     assert kills == 2
     pages = [path for path in site.asked if path != "/feed"]
     assert len(pages) <= 30 + kills

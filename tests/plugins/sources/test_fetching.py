@@ -40,7 +40,9 @@ def other() -> Iterator[Site]:
 
 
 def fetcher(private: Any = ("127.0.0.1/32",), variables: Variables | None = None, **limits: Any) -> Fetcher:
-    return Fetcher(Addresses(private), Limits(**{**QUICK, **limits}), "curator/test", variables or Variables("api"))
+    return Fetcher(
+        Addresses(private), Limits(**{**QUICK, **limits}), "curator/test", variables or Variables("api")
+    )
 
 
 def failure(site: Site, route: Callable[[Visit], None], **limits: Any) -> tuple[str, bool]:
@@ -60,7 +62,16 @@ def failure(site: Site, route: Callable[[Visit], None], **limits: Any) -> tuple[
     [
         *("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1"),
         *("224.0.0.1", "255.255.255.255", "240.0.0.1", "198.18.0.1", "192.0.2.1"),
-        *("::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "fe80::1", "fe80::1%eth0", "fc00::1"),
+        *(
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "fe80::1",
+            "fe80::1%eth0",
+            "fc00::1",
+        ),
         *("fec0::1", "ff02::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::"),
         *("2002:a9fe:a9fe::1", "2001:0:7f00:1::", "2001:db8::1", "100::1"),
     ],
@@ -85,10 +96,15 @@ def test_private_networks_that_are_allowed() -> None:
         Addresses(["10.0.0.1/8"])
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
+)
 def test_loopback_under_any_name_is_refused(site: Site, host: str) -> None:
     """No request is sent."""
-    with fetcher(private=False) as client, pytest.raises(Failed, match="is no public address; allow_private") as failed:
+    with (
+        fetcher(private=False) as client,
+        pytest.raises(Failed, match="is no public address; allow_private") as failed,
+    ):
         client.fetch(f"http://{host}:{site.port}/")
     assert (failed.value.reason, failed.value.passing, site.asked) == ("private_address", False, [])
 
@@ -123,7 +139,9 @@ def test_a_name_whose_address_changes(site: Site, other: Site, monkeypatch: pyte
     assert other.asked == []
 
 
-def test_proxies_of_the_environment_are_not_used(site: Site, other: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_used(
+    site: Site, other: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", other.url)
     monkeypatch.setenv("ALL_PROXY", other.url)
     site.routes["/"] = lambda visit: visit.send(200, b"direct")
@@ -132,7 +150,9 @@ def test_proxies_of_the_environment_are_not_used(site: Site, other: Site, monkey
     assert other.asked == []
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/", "gopher://x/", "http://", "x", "http://a:x/"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://127.0.0.1/", "gopher://x/", "http://", "x", "http://a:x/"]
+)
 def test_only_http_is_fetched(url: str) -> None:
     with fetcher() as client, pytest.raises(Failed) as failed:
         client.fetch(url)
@@ -184,7 +204,10 @@ def test_messages_hold_no_secret(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     site.routes["/"] = lambda visit: visit.send(403, b"no such key: p&ss word")
     with fetcher(variables=variables) as client, pytest.raises(Failed) as failed:
         client.fetch(url.replace("http://", "http://me:secret@"))
-    assert str(failed.value) == f"{site.url}/?key=${{TOKEN}}: the server says 403 Forbidden: no such key: ${{TOKEN}}"
+    assert (
+        str(failed.value)
+        == f"{site.url}/?key=${{TOKEN}}: the server says 403 Forbidden: no such key: ${{TOKEN}}"
+    )
 
 
 # -- time and size
@@ -225,13 +248,17 @@ def test_a_body_without_end(site: Site) -> None:
     assert failure(site, endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536), seconds=5) == ("too_large", False)
 
 
-@pytest.mark.parametrize(("start", "chunk"), [(b"HTTP/1.1 200 OK\r\n", b"X: " + b"x" * 997 + b"\r\n"), (b"", b"x" * 1000)])
+@pytest.mark.parametrize(
+    ("start", "chunk"), [(b"HTTP/1.1 200 OK\r\n", b"X: " + b"x" * 997 + b"\r\n"), (b"", b"x" * 1000)]
+)
 def test_headers_without_end(site: Site, start: bytes, chunk: bytes) -> None:
     assert failure(site, endless(start, chunk), seconds=5, retries=0) == ("broken_response", True)
 
 
 def test_informational_responses_without_end(site: Site) -> None:
-    reason, _ = failure(site, endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), seconds=0.5, max_bytes=1000, retries=0)
+    reason, _ = failure(
+        site, endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), seconds=0.5, max_bytes=1000, retries=0
+    )
     assert reason in ("too_large", "timeout")
 
 
@@ -265,9 +292,15 @@ def test_compressed_bodies(site: Site, coding: str) -> None:
         assert client.fetch(site.url).body == text
         assert client.fetch(f"{site.url}/empty").body == b""
     bomb = COMPRESSED[coding](bytes(5 << 20))
-    assert failure(site, lambda visit: visit.send(200, bomb, Content_Encoding=coding))[0] in ("bomb", "too_large")
+    assert failure(site, lambda visit: visit.send(200, bomb, Content_Encoding=coding))[0] in (
+        "bomb",
+        "too_large",
+    )
     large = COMPRESSED[coding](b"".join(struct.pack("<q", n * n) for n in range(450_000)))
-    assert failure(site, lambda v: v.send(200, large, Content_Encoding=coding), seconds=5) == ("too_large", False)
+    assert failure(site, lambda v: v.send(200, large, Content_Encoding=coding), seconds=5) == (
+        "too_large",
+        False,
+    )
     for broken in (body[:-5], b"\x1f\x8bgarbage"):
         send = functools.partial(Visit.send, status=200, body=broken, Content_Encoding=coding)
         assert failure(site, send) == ("damaged_body", False)
@@ -331,7 +364,9 @@ def test_retry_after(site: Site) -> None:
     """Seconds or a date; longer than longest_wait ends it at once."""
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1.2), usegmt=True)
     waits = [soon, "0.5", "0", "-3", "1"]
-    site.routes["/"] = lambda visit: visit.send(429, Retry_After=waits.pop()) if waits else visit.send(200, b"done")
+    site.routes["/"] = lambda visit: (
+        visit.send(429, Retry_After=waits.pop()) if waits else visit.send(200, b"done")
+    )
     began = time.monotonic()
     with fetcher(retries=5) as client:
         assert client.fetch(site.url).body == b"done"

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -20,7 +16,7 @@ from curator import UsageError
 from curator.errors import FetchError
 from curator_plugins.sources.http_api import HttpApi
 from curator_plugins.sources.online import now
-from curator_plugins.sources.pagelog import PageLog
+from tests.plugins.sources.killing import killed_until_done
 from tests.plugins.sources.servers import Site, Visit
 
 QUICK: dict[str, Any] = {
@@ -146,7 +142,8 @@ def test_walks_that_would_not_end(site: Site, source: Any, caplog: pytest.LogCap
     site.routes |= {
         "/self": lambda visit: visit.json(posts(1), Link='</self>; rel="next"'),
         "/ring": lambda visit: visit.json(
-            posts(int(visit.query.get("p", 1))), Link=f'</ring?p={int(visit.query.get("p", 1)) % 3 + 1}>; rel="next"'
+            posts(int(visit.query.get("p", 1))),
+            Link=f'</ring?p={int(visit.query.get("p", 1)) % 3 + 1}>; rel="next"',
         ),
         "/cursor": lambda visit: visit.json(posts(len(site.asked)) | {"next": "same"}),
         "/ignores": lambda visit: visit.json(posts(1, 2)),
@@ -201,7 +198,9 @@ def test_pages_that_cannot_be_read(site: Site, source: Any, read: Any) -> None:
     assert len(site.asked) == 8
 
 
-def test_a_broken_page_with_the_next_cursor_is_tried_by_the_next_run(site: Site, source: Any, read: Any) -> None:
+def test_a_broken_page_with_the_next_cursor_is_tried_by_the_next_run(
+    site: Site, source: Any, read: Any
+) -> None:
     well: list[int] = []
 
     def route(visit: Visit) -> None:
@@ -237,7 +236,9 @@ def test_the_end_of_numbered_pages_may_be_a_404(site: Site, source: Any, read: A
 def test_what_cannot_be_reached_leaves_what_is_there(site: Site, source: Any, read: Any) -> None:
     """The next run goes on, and no page is asked for twice."""
     page, broken = numbered(30), [True]
-    site.routes["/posts"] = lambda visit: visit.send(503) if broken and visit.query["page"] == "3" else page(visit)
+    site.routes["/posts"] = lambda visit: (
+        visit.send(503) if broken and visit.query["page"] == "3" else page(visit)
+    )
     with pytest.raises(FetchError, match=r"page=3.*503 Service Unavailable, 2 times"):
         list(source(page=PAGE).fetch())
     assert len(read(source(page=PAGE))[0]) == 20
@@ -252,17 +253,6 @@ def test_what_cannot_be_reached_leaves_what_is_there(site: Site, source: Any, re
     assert list(after.fetch()) == []
 
 
-CHILD = """
-import json, sys
-from curator_plugins.sources.http_api import HttpApi
-options, folder = json.loads(sys.argv[1])
-source = HttpApi(**options)
-source.folder = folder
-for count in source.fetch():
-    print(count, flush=True)
-"""
-
-
 def test_killed_at_any_page(site: Site, source: Any, read: Any, tmp_path: Path) -> None:
     """Every page that was announced is asked for once, and the one in flight at most twice."""
     page = numbered(200)
@@ -273,40 +263,13 @@ def test_killed_at_any_page(site: Site, source: Any, read: Any, tmp_path: Path) 
 
     site.routes["/posts"] = slow
     options = {"url": f"{site.url}/posts", **QUICK, "page": PAGE}
-    folder = str(tmp_path / "fetched")
-    kills = 0
-    while True:
-        with subprocess.Popen(
-            [sys.executable, "-c", CHILD, json.dumps([options, folder])],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        ) as child:
-            assert child.stdout
-            seen = [child.stdout.readline() for _ in range(6)]
-            if not seen[-1]:
-                break
-            child.send_signal(signal.SIGKILL)
-            kills += 1
+    kills = killed_until_done(HttpApi, options, tmp_path / "fetched", 6)
     assert kills >= 2
     asked = [path.partition("&")[0] for path in site.asked]
     assert sorted(set(asked), key=asked.index) == [f"/posts?page={n}" for n in range(1, 22)]
     assert len(asked) <= 21 + kills
     documents, bad = read(source(page=PAGE))
     assert (ids(documents), bad) == (list(range(1, 201)), [])
-
-
-def test_a_line_that_was_being_written(tmp_path: Path) -> None:
-    """It is cut off; the file is closed and never written again."""
-    with PageLog(str(tmp_path)) as log:
-        log.append({"n": 1})
-    (tmp_path / "000002.jsonl.open").write_bytes(b'{"n":2}\n{"n":')
-    assert [line["n"] for line in PageLog(str(tmp_path)).lines()] == [1]
-    with PageLog(str(tmp_path)) as log:
-        assert log.last() == {"n": 2}
-        log.append({"n": 3})
-        (tmp_path / "notes.txt").touch()
-    assert [line["n"] for line in log.lines()] == [1, 2, 3]
-    assert [os.path.basename(name) for name in log.files()] == [f"00000{n}.jsonl" for n in (1, 2, 3)]
 
 
 def test_walking_again(site: Site, source: Any, read: Any) -> None:
@@ -335,7 +298,12 @@ def test_only_what_changed(site: Site, source: Any) -> None:
     stamps.append("2024-06-01T00:00:00Z")
     for _ in range(2):
         list(source(**options).fetch())
-    starts = ["2020-01-01", "2024-05-01T10%3A00%3A00Z", "2024-05-01T10%3A00%3A00Z", "2024-06-01T00%3A00%3A00Z"]
+    starts = [
+        "2020-01-01",
+        "2024-05-01T10%3A00%3A00Z",
+        "2024-05-01T10%3A00%3A00Z",
+        "2024-06-01T00%3A00%3A00Z",
+    ]
     assert site.asked == [f"/posts?after={start}" for start in starts]
     assert list(source(refresh="1d", **options).fetch()) == []
 
@@ -378,9 +346,18 @@ def test_secrets_are_neither_stored_nor_shown(
         ({"page": PAGE, "next": "link"}, "page and next are given; an API pages in one way"),
         ({"url": "ftp://x/"}, "url: 'ftp://x/' is no address of http:// or https://"),
         ({"url": "https://me:hunter2@x/"}, r"url holds a user or password; write \$\{NAME\} in its place"),
-        ({"headers": {"authorization": "Bearer x"}}, "headers: authorization would be stored with the recipe"),
-        ({"headers": {"A": "${NO_SUCH}"}}, r"source 'api': \$\{NO_SUCH\}: this environment variable is not set"),
-        ({"allow_private": ["here"]}, "source 'api': allow_private: 'here' does not appear to be an IPv4 or IPv6"),
+        (
+            {"headers": {"authorization": "Bearer x"}},
+            "headers: authorization would be stored with the recipe",
+        ),
+        (
+            {"headers": {"A": "${NO_SUCH}"}},
+            r"source 'api': \$\{NO_SUCH\}: this environment variable is not set",
+        ),
+        (
+            {"allow_private": ["here"]},
+            "source 'api': allow_private: 'here' does not appear to be an IPv4 or IPv6",
+        ),
     ],
 )
 def test_mistakes(source: Any, options: dict[str, Any], message: str) -> None:

@@ -28,11 +28,15 @@ class Web:
     def api(self, visit: Visit) -> None:
         assert visit.headers["Authorization"] == "Bearer hunter2hunter2"
         page = int(visit.query["page"])
-        items = [{"id": n, "text": f"{self.versions['api']} {n}"} for n in (2 * page, 2 * page + 1) if page < 3]
+        items = [
+            {"id": n, "text": f"{self.versions['api']} {n}"} for n in (2 * page, 2 * page + 1) if page < 3
+        ]
         visit.json({"items": items, "token": "hunter2hunter2"})
 
     def feed(self, visit: Visit) -> None:
-        item = f"<item><guid>1</guid><title>T</title><description>{self.versions['feed']}</description></item>"
+        item = (
+            f"<item><guid>1</guid><title>T</title><description>{self.versions['feed']}</description></item>"
+        )
         visit.send(200, f'<rss version="2.0"><channel><title>F</title>{item}</channel></rss>'.encode())
 
     def page(self, visit: Visit) -> None:
@@ -64,7 +68,15 @@ def test_runs_over_the_web(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) 
         keys += [f"feed {site.url}/1", f"crawl {site.url}/1", f"crawl {site.url}/2"]
         first = web.texts()
         assert sorted(first) == sorted(keys)
-        assert set(first.values()) == {"first", "first 2", "first 3", "first 4", "first 5", "first /1", "first /2"}
+        assert set(first.values()) == {
+            "first",
+            "first 2",
+            "first 3",
+            "first 4",
+            "first 5",
+            "first /1",
+            "first /2",
+        }
         asked = len(site.asked)
         assert web.run("1h").counts["documents"] == 0
         assert len(site.asked) == asked
@@ -77,7 +89,9 @@ def test_runs_over_the_web(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) 
         assert web.run("1h", license="CC0").counts["documents"] == 14  # all versions are read again
         assert (web.texts(), len(site.asked)) == (other, asked)
         corpus = Corpus.existing(workshop.corpus_folder)
-        reasons: list[Any] = corpus.sql("SELECT reason, source FROM quarantine WHERE reason <> 'superseded_key'").rows()
+        reasons: list[Any] = corpus.sql(
+            "SELECT reason, source FROM quarantine WHERE reason <> 'superseded_key'"
+        ).rows()
         assert sorted(set(reasons)) == [("skipped_status", "crawl"), ("skipped_warcinfo", "crawl")]
     held = [path for path in Path(workshop.corpus_folder).rglob("*") if path.is_file()]
     assert len(held) > 10
