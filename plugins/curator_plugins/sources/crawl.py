@@ -34,6 +34,7 @@ from curator import Part, Rejected, UsageError, hookimpl
 from curator.errors import FetchError
 from curator.files import unchanged
 from curator.lines import lines
+from curator_plugins.sources.crawled import Crawled
 from curator_plugins.sources.extraction import PageSource
 from curator_plugins.sources.online import OnlineSource, is_over, need, span
 from curator_plugins.sources.pagelog import PageLog
@@ -61,6 +62,7 @@ class Crawl(OnlineSource, PageSource):
     concurrency: Annotated[int, "requests at a time to one host"] = 2
     max_bytes: Annotated[int, "bytes of one page, as sent and decompressed"] = 16 << 20
     retries: Annotated[int, "times that what failed is tried again"] = 2
+    mime: Annotated[list[str], "types of pages that are taken, by their bytes"] = ["text/html"]
     refresh: Annotated[str | None, "walk again when the last walk is older, as 12h or 7d; null: never"] = "1d"
 
     def fetch(self) -> Iterator[int]:
@@ -92,6 +94,8 @@ class Crawl(OnlineSource, PageSource):
                     yield said["pages"]
             finally:
                 _end(process)
+                with Crawled(self.folder):  # which closes the files of a process that was stopped
+                    pass
             if process.returncode:
                 errors.seek(0)
                 tail = errors.read().decode(errors="replace").strip()[-500:]

@@ -63,7 +63,12 @@ class OnlineSource(Source):
         return f"curator/{curator.__version__}" + (f" (+{self.contact})" if self.contact else "")
 
     def addresses(self) -> Addresses:
-        """Raises UsageError for a bad allow_private."""
+        """Raises UsageError for a bad allow_private, and for limits that let nothing through."""
+        for name in ("per_second", "timeout", "max_bytes"):
+            if getattr(self, name) <= 0:
+                raise UsageError(
+                    f"source {self.name!r}, {name}: {getattr(self, name)}: it must be more than 0"
+                )
         try:
             return Addresses(self.allow_private)
         except UsageError as error:

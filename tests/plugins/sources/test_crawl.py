@@ -256,6 +256,31 @@ def test_killed_in_the_middle(site: Site, source: Any, tmp_path: Path) -> None:
     assert sorted(url for url, *_ in stored(source())) == sorted(options["urls"])
 
 
+def test_stopped_in_the_middle(site: Site, source: Any, read: Any) -> None:
+    """As by `--limit`: what came is read, under the pages' addresses, and the next run brings the rest."""
+    paragraph = "A sentence that is long enough to be the body of an article. " * 5
+    site.routes |= dict.fromkeys(
+        [f"/{n}" for n in range(8)],
+        lambda visit: visit.html(f"<article><p>{visit.path} {paragraph}</p></article>"),
+    )
+    urls = [f"{site.url}/{n}" for n in range(8)]
+    crawl = source(urls=urls, per_second=20.0, concurrency=1)
+    fetching = crawl.fetch()
+    assert next(fetching) == 1
+    fetching.close()
+    documents, bad = read(crawl)
+    assert 1 <= len(documents) < 8
+    assert [reason for _, reason in bad] == ["skipped_warcinfo"]
+    list(crawl.fetch())
+    asked = [path for path in site.asked if path != "/robots.txt"]
+    assert (sorted(set(asked)), len(asked) <= 9) == ([f"/{n}" for n in range(8)], True)  # one was in flight
+    documents, _ = read(crawl)
+    assert sorted(d["source_key"] for d in documents) == urls
+    assert {d["url"].removeprefix(site.url): d["text"][:2] for d in documents} == {
+        f"/{n}": f"/{n}" for n in range(8)
+    }
+
+
 class Answered:
     """What a crawl stores of a response."""
 
