@@ -1,21 +1,22 @@
 """Pages of the web: those that are named, those of sitemaps, and on request those that they link to.
 
 Scrapy crawls; ours are the limits, the addresses that may be connected to, and what is stored. It obeys
-robots.txt (where that cannot be had nothing is fetched, as RFC 9309 has it), waits between requests to one host, longer
-where the host is slow, and links are followed only with `follow: same-host`. Pages are stored as WARC and read as
-the source `warc` reads them, errors of servers included.
+robots.txt (where that cannot be had nothing is fetched, as RFC 9309 has it), waits between requests to one
+host, longer where the host is slow, and links are followed only with `follow: same-host`. Pages are stored as
+WARC and read as the source `warc` reads them, errors of servers included.
 
-A walk goes over all pages once. A killed one goes on with the pages that it lacks; one that is complete is made again
-when it is older than `refresh`, with conditional requests: a page that answers 304, or with the same bytes, is not
-stored again; one that changed is, and takes the place of the older. A page that did not come because of the network or the server
-is tried by three runs, and then quarantined; one that robots.txt forbids, that is too large or at a private address, at once.
+A walk goes over all pages once. A killed one goes on with the pages that it lacks; one that is complete is
+made again when it is older than `refresh`, with conditional requests: a page that answers 304, or with the
+same bytes, is not stored again; one that changed is, and takes the place of the older. A page that did not
+come because of the network or the server is tried by three runs, and then quarantined; one that robots.txt
+forbids, that is too large or at a private address, at once.
 
-Cost, of 1,000 pages of 10 kB on loopback: 5.9 s of the processor, where a spider of Scrapy's that stores nothing
-takes 3.2, of them 1.2 to start.
+Cost, of 1,000 pages of 10 kB on loopback: 5.9 s of the processor, where a spider of Scrapy's that stores
+nothing takes 3.2, of them 1.2 to start.
 
-Scrapy is the extra `crawl`: 110 MB with Twisted, lxml and cryptography. Rejected: a crawler of our own on httpx
-(queues, politeness and robots.txt are Scrapy's trade), and Scrapy's JOBDIR, which keeps requests by pickle and
-loses those in flight in a kill.
+Scrapy is the extra `crawl`: 110 MB with Twisted, lxml and cryptography. Rejected: a crawler of our own on
+httpx (queues, politeness and robots.txt are Scrapy's trade), and Scrapy's JOBDIR, which keeps requests by
+pickle and loses those in flight in a kill.
 """
 
 from __future__ import annotations

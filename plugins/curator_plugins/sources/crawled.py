@@ -1,9 +1,9 @@
 """What a crawl stores: pages as WARC, and a log that says which pages there are.
 
-A page is a gzip member of a WARC file, as archives have them, and then a line of the log: the log is the truth,
-and what a killed process wrote behind its last line is cut off. The log alone says what this walk has done, and
-what later ones may ask for conditionally, so that no WARC file is read to go on. A page whose bytes are what they were
-is not stored again.
+A page is a gzip member of a WARC file, as archives have them, and then a line of the log: the log is the
+truth, and what a killed process wrote behind its last line is cut off. The log alone says what this walk has
+done, and what later ones may ask for conditionally, so that no WARC file is read to go on. A page whose bytes
+are what they were is not stored again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The crawl itself, in a process of its own: Scrapy's reactor cannot be started twice, and ends with the process.
+"""The crawl itself, in a process of its own: Scrapy's reactor cannot be started twice, and ends with the
+process.
 
-Reads one line of JSON, the options, from its standard input, and ends with it, so with its parent. Writes a line of JSON
-after each page that is safely on disk, and at the end what went wrong. `curator_plugins.sources.crawl` is the
-other end.
+Reads one line of JSON, the options, from its standard input, and ends with it, so with its parent. Writes a
+line of JSON after each page that is safely on disk, and at the end what went wrong.
+`curator_plugins.sources.crawl` is the other end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from curator_plugins.sources.addresses import Addresses, refusal
 from curator_plugins.sources.crawled import Crawled
 from curator_plugins.sources.online import now
 
-MEMORY = 4 << 30  #: bytes that the process may have (on Linux)
+MEMORY = 2 << 30  #: bytes that the process may have (on Linux)
 DISALLOW = b"User-agent: *\nDisallow: /"
 TRIES = 3  #: runs that try a page which may come later
 

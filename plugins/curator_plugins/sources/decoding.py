@@ -1,7 +1,7 @@
 """Bodies of responses, decompressed under a limit.
 
-httpx decompresses without one: 100 kB of gzip become 100 MB in one call. Here every step gives at most
-PIECE bytes for gzip, deflate and br, and what 1 KiB of zstd can hold, at most 32 MiB.
+httpx decompresses without one: 100 kB of gzip become 100 MB in one call. Here every step gives at most PIECE
+bytes for gzip, deflate and br, and what 1 KiB of zstd can hold, at most 32 MiB.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Entries of RSS and Atom feeds.
 
-Each run asks each feed for what is new (with its ETag and date, so that most answer 304), and stores the entries
-that were not there before, or are not what they were; these take the place of their older versions. A feed is
-not asked again before `refresh` is over. With `full_text` the page of each new entry is fetched and stored, too:
-most feeds hold only the beginning. Text is taken out of these pages when they are read, by `extract`; the
-markup of an entry is made text as it is.
+Each run asks each feed for what is new (with its ETag and date, so that most answer 304), and stores the
+entries that were not there before, or are not what they were; these take the place of their older versions. A
+feed is not asked again before `refresh` is over. With `full_text` the page of each new entry is fetched and
+stored, too: most feeds hold only the beginning. Text is taken out of these pages when they are read, by
+`extract`; the markup of an entry is made text as it is.
 
 An entry whose page cannot be fetched for now is left to the next run; one whose page never will be (404, a
 private address, too large, no HTML) goes to the quarantine. A feed that cannot be reached stops no other.

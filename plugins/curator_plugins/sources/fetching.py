@@ -1,21 +1,22 @@
 """Fetching over HTTP from servers that may be slow, broken or hostile. `http_api` and `feed` use it.
 
 On httpx, with three things of our own that it has no option for: connections go to addresses that were
-checked (see `addresses`; names, certificates and the Host header stay those of the URL), one clock runs over all
-of a response, headers and every byte of the body included (httpx's timeouts start anew with each byte, so a
-server that sends one every 10 s holds it for ever), and bodies are decompressed under a limit (see `decoding`).
-Headers are limited to 100 KiB by httpcore. Redirects are followed here, so that each is checked and the recipe's headers
-go to no other host than the one they were written for.
+checked (see `addresses`; names, certificates and the Host header stay those of the URL), one clock runs over
+all of a response, headers and every byte of the body included (httpx's timeouts start anew with each byte, so
+a server that sends one every 10 s holds it for ever), and bodies are decompressed under a limit (see
+`decoding`). Headers are limited to 100 KiB by httpcore. Redirects are followed here, so that each is checked
+and the recipe's headers go to no other host than the one they were written for.
 
-Proxies of the environment are not used: a proxy resolves names itself, so nothing could be checked. `.netrc` is
-not read either. Certificates are verified against certifi's list, or the one that SSL_CERT_FILE names.
+Proxies of the environment are not used: a proxy resolves names itself, so nothing could be checked. `.netrc`
+is not read either. Certificates are verified against certifi's list, or the one that SSL_CERT_FILE names.
 
 Retried, after 1, 2, 4, … seconds, are what may pass: no connection, a broken one, 408, 425, 429 and 5xx. The
 waits have no random part: one process fetches, so there is nobody to fall out of step with. Retry-After is
 obeyed; one longer than a run should wait ends the fetching, and the next run goes on.
 
-Cost, on loopback, of 1,000 pages of 100 kB: 1.76 s of the processor and 10 s on the clock of a busy machine, most of them
-waiting for the disk, with checking, storing and counting records; httpx with `.json()` alone takes 0.66 and 1.9 s.
+Cost, on loopback, of 1,000 pages of 100 kB: 1.76 s of the processor and 10 s on the clock of a busy machine,
+most of them waiting for the disk, with checking, storing and counting records; httpx with `.json()` alone
+takes 0.66 and 1.9 s.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from curator_plugins.sources.online import now
 from curator_plugins.sources.variables import Variables
 
 PASSING = {408, 425, 429, 500, 502, 503, 504, 522, 524}
+NETWORK = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
 REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -67,7 +69,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response: `url` is where redirects led to, variables and all; `body` is decompressed; `retrieved` is UTC."""
+    """A response: `url` is where redirects led to, secrets and all, `body` decompressed, `retrieved` in UTC."""
 
     url: httpx.URL
     status: int
@@ -130,7 +132,8 @@ class Fetcher:
                 wait = self.limits.backoff * 2**tries if error.wait is None else error.wait
                 tries += 1
                 if error.wait is not None and wait > self.limits.longest_wait:
-                    what = f"{error}, and asks to wait {wait:.0f} s, longer than longest_wait: {self.limits.longest_wait:g}"
+                    limit = f"longest_wait: {self.limits.longest_wait:g}"
+                    what = f"{error}, and asks to wait {wait:.0f} s, longer than {limit}"
                 elif tries > self.limits.retries:
                     what = f"{error}, {tries} times"
                 else:
@@ -208,7 +211,7 @@ class Fetcher:
         try:
             said = decoded(response.iter_raw(), response.headers.get("content-encoding", ""), 1 << 16)
             status += f": {said[:200].decode(errors='replace')}" if said else ""
-        except (BadBody, _Exhausted, httpx.TransportError, httpcore.NetworkError, httpcore.ProtocolError):
+        except (BadBody, _Exhausted, httpx.TransportError, *NETWORK):
             pass  # the status says enough
         return self._failed("http_status", response.url, status, status=response.status_code)
 

@@ -2,21 +2,23 @@
 
 A walk over the pages is one run of the API from its first page to its last. Every page is stored as it came,
 with the place of the next, and is on disk before the next is asked for: a killed run goes on there, and loses
-the page in flight. A walk that reached its end is not made again, unless `refresh` says that it is too old, or
-`since` asks each run for what changed: the largest value of a field so far goes into a parameter of the next walk.
-Records that come again under their id take the place of the older ones; those that an API has
-no more stay.
+the page in flight. A walk that reached its end is not made again, unless `refresh` says that it is too old,
+or `since` asks each run for what changed: the largest value of a field so far goes into a parameter of the
+next walk. Records that come again under their id take the place of the older ones; those that an API has no
+more stay.
 
 A walk ends where a page has no next; at an empty page (the second in a row where cursors or links lead on);
 at a page, cursor or URL that was there before; at a 400 or 404 behind a numbered page; at `max_pages`. A page
-that is no JSON, or has no list at `records`, goes to the quarantine. Numbered pages go on behind it, up to three such in a row;
-where the next place stood in the page the walk stops, and the next run tries that page again.
+that is no JSON, or has no list at `records`, goes to the quarantine. Numbered pages go on behind it, up to
+three such in a row; where the next place stood in the page the walk stops, and the next run tries that page
+again.
 
-`${NAME}` in `url`, `params`, `headers` and `body` is an environment variable; see `variables`. What is asked for
-elsewhere than in the recipe (another `url`, `params`, `body` or paging) is walked anew, into a folder of its own.
+`${NAME}` in `url`, `params`, `headers` and `body` is an environment variable; see `variables`. What is asked
+for elsewhere than in the recipe (another `url`, `params`, `body` or paging) is walked anew, into a folder of
+its own.
 
-Rejected: dlt's and singer's API sources (a framework and its state beside ours), and ending at a page with fewer
-records than `size`: many APIs fill pages before they filter them.
+Rejected: dlt's and singer's API sources (a framework and its state beside ours), and ending at a page with
+fewer records than `size`: many APIs fill pages before they filter them.
 """
 
 from __future__ import annotations

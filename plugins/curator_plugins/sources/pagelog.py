@@ -1,10 +1,10 @@
 """What was fetched, as JSON lines in numbered files.
 
-A line is on disk before `append` returns. The file being written is called `.open`; it gets its own name when it
-is full or the run ends, and is never written again, so what was read of it stays valid. After a kill the next
-run cuts off the line that was being written and closes the file. Rejected: a file a page (two fsyncs and a
-directory entry each, and a part of the plan for each of a hundred thousand pages), and SQLite, whose pages change
-in place, so that nothing could be cut into parts or signed.
+A line is on disk before `append` returns. The file being written is called `.open`; it gets its own name when
+it is full or the run ends, and is never written again, so what was read of it stays valid. After a kill the
+next run cuts off the line that was being written and closes the file. Rejected: a file a page (two fsyncs and
+a directory entry each, and a part of the plan for each of a hundred thousand pages), and SQLite, whose pages
+change in place, so that nothing could be cut into parts or signed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How the pages of an API follow each other.
 
-A place in a walk is what JSON can hold (a number, a cursor, a URL), so that it can be stored with each page and
-the walk resumed from it. None is the end.
+A place in a walk is what JSON can hold (a number, a cursor, a URL), so that it can be stored with each page
+and the walk resumed from it. None is the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Place = str | int | float | None
 
 @with_config(ConfigDict(extra="forbid"))
 class Numbered(TypedDict, total=False):
-    """Paging by the number of the page, or of the first record: `{param: page, start: 1, size_param: n, size: 100}`."""
+    """Paging by the number of the page, or of its first record: `{param: page, start: 1, size_param: n, size: 9}`."""
 
     param: Required[str]
     start: int

@@ -1,8 +1,8 @@
 """`${NAME}` in a recipe's addresses and headers: a variable of the environment.
 
-What it stands for is never stored or shown: it is taken out of everything that is written, so `${NAME}` stands
-where the value was. A value of fewer than 8 characters is no secret, and stays in what servers answer (it would
-take common words out of texts), but not in messages.
+What it stands for is never stored or shown: it is taken out of everything that is written, so `${NAME}`
+stands where the value was. A value of fewer than 8 characters is no secret, and stays in what servers answer
+(it would take common words out of texts), but not in messages.
 """
 
 from __future__ import annotations

@@ -115,16 +115,16 @@ class Walk:
         }
         found, page, text = self._parsed(source, answer)
         if isinstance(found, Rejected):
-            line["rejected"] = [found.reason, request.variables.hide(found.detail)]
+            detail = request.variables.hide(found.detail)
+            line["rejected"] = [found.reason, detail]
             self.bad += 1
             following = request.following(self.place, answer, page, 0)
             if following is not None and self.bad < BAD_PAGES and self.page < source.max_pages:
                 return self._gone_to(following, line), None
             if request.paging.counted:
                 return self._gone_to(None, line), None
-            return self._gone_to(self.place, line), FetchError(
-                f"{line['url']}: {found.detail}; the next run tries it again"
-            )
+            problem = FetchError(f"{line['url']}: {detail}; the next run tries it again")
+            return self._gone_to(self.place, line), problem
         self.bad = 0
         line |= {"records": len(found), "body": request.variables.stored(text)}
         if source.since:
@@ -151,12 +151,12 @@ class Walk:
         if self.empty > (0 if request.paging.counted else 1):
             return None
         following = request.following(self.place, answer, page, len(found))
-        digest, line["digest"] = self.digest, xxhash.xxh3_64_hexdigest(orjson.dumps(found))
-        self.digest = line["digest"]
-        why = None
         if following is None:
             return None
-        if found and digest == self.digest:
+        before, self.digest = self.digest, xxhash.xxh3_64_hexdigest(orjson.dumps(found))
+        line["digest"] = self.digest
+        why = None
+        if found and before == self.digest:
             why = "it holds the same records as the page before"
         elif _hash(following) in self.seen | {_hash(line["url"])}:
             why = "it leads back to a page that was read"

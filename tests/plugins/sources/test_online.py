@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from curator import UsageError
 from curator.corpus import Corpus
 from curator.engines.local import InlineEngine
 from curator.run import Report, run
+from curator_plugins.sources.crawl import Crawl
+from curator_plugins.sources.feed import Feed
+from curator_plugins.sources.http_api import HttpApi
 from tests.conftest import Workshop
 from tests.plugins.sources.servers import Site, Visit
 
@@ -96,3 +101,22 @@ def test_runs_over_the_web(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) 
     held = [path for path in Path(workshop.corpus_folder).rglob("*") if path.is_file()]
     assert len(held) > 10
     assert [path for path in held if b"hunter2hunter2" in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "package", "extra"),
+    [
+        (HttpApi(name="x", url="http://x/"), "httpx", "http"),
+        (Feed(name="x", urls=["http://x/"]), "feedparser", "http"),
+        (Crawl(name="x", urls=["http://x/"]), "scrapy", "crawl"),
+    ],
+)
+def test_a_package_that_is_missing(
+    source: Any, package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names what to install."""
+    source.folder = str(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"source 'x' needs the package {package}: pip install 'corpus-curator\[{extra}\]'"
+    with pytest.raises(UsageError, match=message):
+        list(source.fetch())
