@@ -147,7 +147,7 @@ class Crawl(OnlineSource, PageSource):
     def _asked(self) -> dict[str, Any]:
         options = (
             *("folder", "urls", "sitemaps", "max_pages", "max_walk_bytes", "allow_private", "per_second"),
-            *("concurrency", "timeout", "max_bytes", "redirects", "retries"),
+            *("concurrency", "timeout", "max_bytes", "redirects", "retries", "longest_wait"),
         )
         asked = {name: getattr(self, name) for name in options}
         return {**asked, "agent": self.agent(), "max_depth": self.max_depth if self.follow else 0}

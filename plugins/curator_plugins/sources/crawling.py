@@ -116,6 +116,26 @@ def _asks_for_robots(request: Request) -> bool:
     return urlsplit(request.url).path == "/robots.txt" and bool(request.meta.get("dont_obey_robotstxt"))
 
 
+class Patience:
+    """Retry-After: the host is asked no sooner; AutoThrottle shortens the wait again when it answers well."""
+
+    def __init__(self, crawler: Any) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> Patience:
+        return cls(crawler)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        asked = (response.headers.get("Retry-After") or b"").strip()
+        if response.status in (429, 503) and asked.isdigit():
+            slot = self.crawler.engine.downloader.slots.get(request.meta.get("download_slot"))
+            if slot:
+                longest = self.crawler.settings.getfloat("LONGEST_WAIT")
+                slot.delay = max(slot.delay, min(float(asked[:9]), longest))
+        return response
+
+
 class Prepared:
     """Makes the requests of callbacks conditional, and leaves out what this walk has already."""
 
@@ -297,14 +317,15 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
         "DNSCACHE_ENABLED": False,
         "DOWNLOAD_HANDLERS": dict.fromkeys(("file", "ftp", "s3", "data")),
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
-        "DOWNLOADER_MIDDLEWARES": {f"{here}.Robots": 540},
+        "DOWNLOADER_MIDDLEWARES": {f"{here}.Robots": 540, f"{here}.Patience": 560},
         "SPIDER_MIDDLEWARES": {f"{here}.Prepared": 900},
         "HTTPERROR_ALLOW_ALL": True,
         "HTTPPROXY_ENABLED": False,
         "COOKIES_ENABLED": False,
         "TELNETCONSOLE_ENABLED": False,
         "METAREFRESH_ENABLED": False,
-        "AUTOTHROTTLE_ENABLED": delay >= 0.1,
+        "LONGEST_WAIT": options["longest_wait"],
+        "AUTOTHROTTLE_ENABLED": True,
         "AUTOTHROTTLE_START_DELAY": delay,
         "AUTOTHROTTLE_TARGET_CONCURRENCY": float(options["concurrency"]),
         "DOWNLOAD_DELAY": delay,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -23,6 +24,7 @@ class Visit(BaseHTTPRequestHandler):
         self.posted = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         site.asked.append(self.path)
         site.headers.append(dict(self.headers))
+        site.times.append(time.monotonic())
         route = site.routes.get(urlsplit(self.path).path)
         if route is None:
             self.send(404, b"nothing here")
@@ -55,7 +57,7 @@ class Visit(BaseHTTPRequestHandler):
 
 
 class Site:
-    """Routes by path; `asked` and `headers` are what clients sent. Listens at `address`."""
+    """Routes by path; `asked`, `headers` and `times` are what clients sent, and when. Listens at `address`."""
 
     def __init__(
         self, routes: dict[str, Callable[[Visit], None]] | None = None, address: str = "127.0.0.1"
@@ -63,6 +65,7 @@ class Site:
         self.routes = routes or {}
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.times: list[float] = []
         self._server: Any = ThreadingHTTPServer((address, 0), Visit)
         self._server.daemon_threads = True
         self._server.block_on_close = False

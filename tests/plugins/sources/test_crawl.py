@@ -122,8 +122,16 @@ def test_sitemaps(site: Site, source: Any) -> None:
 
 
 def test_later_walks(site: Site, source: Any) -> None:
-    """Conditional; only what changed is stored again. Within `refresh` nothing is asked."""
+    """Conditional; only what changed is stored again. Within `refresh` nothing is asked. Retry-After is obeyed."""
     version = ["one"]
+    busy = [True]
+
+    def same(visit: Visit) -> None:
+        if busy:
+            busy.clear()
+            visit.send(429, Retry_After="1")
+        else:
+            visit.html("same")
 
     def tagged(visit: Visit) -> None:
         if visit.headers.get("If-None-Match") == f'"{version[-1]}"':
@@ -131,9 +139,13 @@ def test_later_walks(site: Site, source: Any) -> None:
         else:
             visit.html(version[-1], ETag=f'"{version[-1]}"')
 
-    site.routes |= {"/tagged": tagged, "/same": lambda visit: visit.html("same")}
+    site.routes |= {"/tagged": tagged, "/same": same}
     urls = [f"{site.url}/{name}" for name in ("tagged", "same", "gone")]
     assert list(source(urls=urls).fetch())[-1] == 3
+    first, second = (n for n, path in enumerate(site.asked) if path == "/same")
+    assert (
+        site.times[second] - site.times[first] >= 0.5
+    )  # Scrapy takes from half to one and a half of a delay
     before = list(source().local(str(Path(source().folder) / "000001.jsonl")))
     site.asked.clear()
     assert list(source(urls=urls).fetch()) == []

@@ -43,3 +43,18 @@ def test_a_file_that_is_replaced(tmp_path: Path) -> None:
     write_whole(str(tmp_path / "new" / "state.json"), b"{}")
     write_whole(str(tmp_path / "new" / "state.json"), b"[]")
     assert [(p.name, p.read_bytes()) for p in (tmp_path / "new").iterdir()] == [("state.json", b"[]")]
+
+
+@pytest.mark.parametrize("lost", [1, 2, 7, 20, 21, 22, 23, 40, 60])
+def test_a_log_cut_off_anywhere(tmp_path: Path, lost: int) -> None:
+    """The lines that are whole stay, and the log goes on behind them."""
+    log = PageLog(str(tmp_path))
+    for n in range(3):
+        log.append({"n": n, "text": "x\n"})
+    path = tmp_path / "000001.jsonl.open"
+    content = path.read_bytes()
+    path.write_bytes(content[:-lost])
+    with PageLog(str(tmp_path)) as again:
+        again.append({"n": 9})
+    whole = content[:-lost].count(b"\n")
+    assert [line["n"] for line in again.lines()] == [*range(whole), 9]
