@@ -108,16 +108,14 @@ class Crawl(OnlineSource, PageSource):
             raise FetchError(f"source {self.name!r}: {problems[0]}{more}; the next run tries again")
 
     def parts(self) -> Iterator[Part]:
-        if self._files():
-            for part in self._reader.parts():
-                yield self.here(part)
+        found = [self.here(part) for part in self._reader.parts()] if self._files() else []
         for file in PageLog(self.folder).files():
             with open(file, "rb") as log:
                 if b'"rejected":' in log.read():
-                    yield from self.local(file)
-                    continue
-        if not self._files() and not PageLog(self.folder).files():
+                    found += self.local(file)
+        if not found:
             raise UsageError(f"source {self.name!r}: nothing was fetched")
+        yield from found
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         part = self.there(part)

@@ -151,6 +151,8 @@ class Fetcher:
                     "bad_url", first, f"only http and https are fetched, not {_bare(request.url)}"
                 )
             if not same_site(site, request.url):
+                if request.method == "POST":
+                    raise self._failed("redirects", first, f"its body is not sent to {_bare(request.url)}")
                 for name in (*ours, "authorization", "cookie"):
                     request.headers.pop(name, None)
             try:

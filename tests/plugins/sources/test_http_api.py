@@ -340,6 +340,23 @@ def test_secrets_are_neither_stored_nor_shown(
     assert orjson.loads(stored.splitlines()[0])["url"] == f"{site.url}/posts?key=${{TOKEN}}"
 
 
+def test_secrets_go_to_no_other_site(
+    site: Site, source: Any, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither headers nor parameters where a page leads elsewhere; a body is sent nowhere else at all."""
+    monkeypatch.setenv("TOKEN", "hunter2hunter2")
+    with Site({"/posts": lambda visit: visit.json(posts(2))}) as other:
+        site.routes["/posts"] = lambda visit: visit.json({**posts(1), "next": f"{other.url}/posts?p=2"})
+        secrets = {"params": {"key": "${TOKEN}"}, "headers": {"X-Key": "${TOKEN}"}}
+        assert list(source(next="next", **secrets).fetch()) == [1, 2]
+        assert site.headers[0]["X-Key"] == "hunter2hunter2"
+        assert (other.asked, "X-Key" in other.headers[0]) == (["/posts?p=2"], False)
+        site.routes["/moved"] = lambda visit: visit.send(307, Location=f"{other.url}/posts")
+        with pytest.raises(FetchError, match="/moved: its body is not sent to http"):
+            list(source(url=f"{site.url}/moved", body={"key": "${TOKEN}"}).fetch())
+        assert len(other.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
