@@ -11,8 +11,8 @@ same bytes, is not stored again; one that changed is, and takes the place of the
 come because of the network or the server is tried by three runs, and then quarantined; one that robots.txt
 forbids, that is too large or at a private address, at once.
 
-Cost, of 1,000 pages of 10 kB on loopback: 5.9 s of the processor, where a spider of Scrapy's that stores
-nothing takes 3.2, of them 1.2 to start.
+Cost, of 1,000 pages of 10 kB on loopback: 5.8 s of the processor, where a spider of Scrapy's that stores
+nothing takes 3.3; both take 0.9 to start (benchmarks/fetching.py).
 
 Scrapy is the extra `crawl`: 110 MB with Twisted, lxml and cryptography. Rejected: a crawler of our own on
 httpx (queues, politeness and robots.txt are Scrapy's trade), and Scrapy's JOBDIR, which keeps requests by
