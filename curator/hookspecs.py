@@ -55,7 +55,7 @@ def register_sources(register: Register) -> None:
                     yield Rejected("0", "wrong_format", "no WEBVTT in the first line")
                     return
                 cues = [cue.split("\\n") for cue in content.split("\\n\\n")[1:]]
-                spoken = [line for cue in cues for line in cue if "-->" not in line and not line.isdigit()]
+                spoken = [line for cue in cues for line in cue if line and "-->" not in line and not line.isdigit()]
                 yield {"text": " ".join(spoken)}
 
         @hookimpl

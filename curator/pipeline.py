@@ -190,7 +190,8 @@ class Worker:
                 return
             frame, bad = batch
             tally.quarantine += [{"split_id": task.shard_id, **asdict(q)} for q in bad]
-            tally.counts.update(quarantined=len(bad), forgotten=sum(q.reason == "forgotten" for q in bad))
+            forgotten = sum(q.reason == "forgotten" for q in bad)
+            tally.counts.update(quarantined=sum(q.records for q in bad), forgotten=forgotten)
             if task.sample is not None:
                 tally.counts["bytes_seen"] += int(frame["text"].str.len_bytes().sum())
                 bound = f"{int(task.sample * 0xFFFFFFFF):08x}"

@@ -301,11 +301,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A record that cannot be read: it goes to `quarantine` and the run goes on."""
+    """A record that cannot be read: it goes to `quarantine` and the run goes on.
+
+    What a source leaves out on purpose, as images of a crawl or redirects, it may count: one of these for all of a
+    part with one reason, with how many `records` it stands for, position `*`.
+    """
 
     position: str
     reason: str
     detail: str = ""
+    records: int = 1
 
 
 class Source(Plugin):

@@ -80,13 +80,14 @@ class Quarantined:
     position: str
     reason: str
     detail: str = ""
+    records: int = 1
 
 
 class Refused(Exception):
     """Why a record becomes no document."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        self.reason, self.detail = reason, detail
+    def __init__(self, reason: str, detail: str, records: int = 1) -> None:
+        self.reason, self.detail, self.records = reason, detail, records
 
 
 def read_documents(
@@ -113,7 +114,7 @@ def read_documents(
             try:
                 if isinstance(record, Rejected):
                     position = record.position
-                    raise Refused(record.reason, record.detail)
+                    raise Refused(record.reason, record.detail, record.records)
                 if not isinstance(record, dict):
                     raise PluginError(f"source {name!r} gave {type(record).__name__}, not a dict")
                 position = str(record.pop("#position", number))
@@ -124,7 +125,7 @@ def read_documents(
                     raise Refused("duplicate_key", row[SOURCE_KEY])
             except Refused as why:
                 detail = why.detail[:DETAIL].encode(errors="replace").decode()
-                bad.append(Quarantined(name, part.uri, str(position), why.reason, detail))
+                bad.append(Quarantined(name, part.uri, str(position), why.reason, detail, why.records))
             else:
                 seen.add(row[DOC_KEY])
                 rows.append(row)

@@ -51,7 +51,10 @@ class SourcePreview:
     @property
     def reasons(self) -> Counter[str]:
         """How many of the records that were looked at cannot be read, by reason."""
-        return Counter(q.reason for q in self.quarantined)
+        found: Counter[str] = Counter()
+        for q in self.quarantined:
+            found[q.reason] += q.records
+        return found
 
 
 def preview_source(used: Used, recipe: Recipe, documents: int, progress: Progress) -> SourcePreview:

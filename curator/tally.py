@@ -23,10 +23,9 @@ class Tally:
     def quarantine_frame(self) -> pl.DataFrame:
         """The rows of `quarantine` as the catalog takes them."""
         strings = ("source", "uri", "position", "step", "reason", "detail")
-        return pl.DataFrame(
-            self.quarantine,
-            schema={"split_id": pl.UInt32, **dict.fromkeys(strings, pl.String), "doc_id": pl.UInt64},
-        )
+        numbers = {"doc_id": pl.UInt64, "records": pl.UInt64}
+        schema = {"split_id": pl.UInt32, **dict.fromkeys(strings, pl.String), **numbers}
+        return pl.DataFrame(self.quarantine, schema=schema).with_columns(pl.col("records").fill_null(1))
 
 
 class Clock:

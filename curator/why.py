@@ -75,12 +75,7 @@ def find(corpus: Corpus, name: str) -> int:
 def explain(corpus: Corpus, doc_id: int) -> Explanation:
     """Everything about one document in the decision set in force."""
     document = corpus.sql("SELECT * FROM documents WHERE doc_id = ?", [doc_id]).dicts()[0]
-    with corpus.catalog.read() as con:
-        part = con.execute(
-            "SELECT p.uri FROM store.documents d JOIN parts p ON p.split_id = d.doc_id >> 32 AND p.ordinal = d.part "
-            "WHERE d.doc_id = ?",
-            [doc_id],
-        ).fetchall()
+    origin = corpus.sql("SELECT uri FROM origins WHERE doc_id = ?", [doc_id]).rows()
     text = corpus.sql("SELECT text FROM texts WHERE doc_id = ?", [doc_id]).rows()
     recipe = corpus.recipe()
     signals = _signals(corpus, recipe, doc_id) if recipe else {}
@@ -104,7 +99,7 @@ def explain(corpus: Corpus, doc_id: int) -> Explanation:
         copy["kept_text"] = kept[0][0] if kept and not copy["is_kept"] else None
     return Explanation(
         document=document,
-        file=part[0][0] if part else None,
+        file=origin[0][0] if origin else None,
         signals=signals,
         rules=_rules(corpus, recipe, doc_id, signals) if recipe else [],
         copies=copies,

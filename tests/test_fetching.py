@@ -13,6 +13,7 @@ from curator.engines.local import InlineEngine, LocalEngine
 from curator.errors import CuratorError, RecipeError, UsageError
 from curator.forgetting import choose, forget
 from curator.run import Report, run
+from tests.cli.conftest import call
 from tests.conftest import Workshop
 
 #: copies numbered pages of a folder that stands for a server; a file `down` there is an outage at that page
@@ -200,3 +201,24 @@ def test_forgetting_names_what_was_fetched(shop: Shop) -> None:
     assert report.fetched == [str(shop.fetched / "b.txt")]
     shop.run()
     assert sorted(shop.texts()) == ["a.txt", "c.txt"]
+
+
+def test_a_count_of_what_is_left_out(shop: Shop) -> None:
+    """One row may stand for many records: status, the summary and SQL sum them; other rows stand for one."""
+    (shop.workshop.folder / "shelf.py").write_text(
+        SHELF.replace("yield {", 'yield Rejected("*", "images", "by type", records=40)\n            yield {')
+    )
+    shop.page("b", "slow page")
+    report = shop.run()
+    assert report.counts["quarantined"] == 81
+    corpus = Corpus.existing(shop.workshop.corpus_folder)
+    sums = corpus.sql("SELECT reason, sum(records)::INT FROM quarantine GROUP BY ALL ORDER BY ALL").rows()
+    assert sums == [("images", 80), ("took_too_long", 1)]
+    said = call("run", "test.yaml", "-w", 0, "--retry", "images", folder=shop.workshop.folder)
+    assert said.out.splitlines()[-4].endswith("; 80 new records in quarantine: 80 images")
+    assert call("status", "--json", folder=shop.workshop.folder).json["quarantine"] == [
+        {"source": "shelf", "step": "reading", "reason": "images", "records": 80},
+        {"source": "shelf", "step": "reading", "reason": "took_too_long", "records": 1},
+    ]
+    origins = corpus.sql("SELECT uri FROM origins JOIN documents USING (doc_id) ORDER BY ALL").rows()
+    assert origins == [("a.txt",), ("c.txt",)]

@@ -135,8 +135,7 @@ def origins(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> list[tuple[str, s
     """(source, uri) of every part that one of the documents in force was read from."""
     con.register("gone", rows)
     return con.execute(
-        "SELECT DISTINCT d.source, p.uri FROM store.documents d SEMI JOIN gone USING (doc_id) "
-        "JOIN parts p ON p.split_id = d.doc_id >> 32 AND p.ordinal = d.part ORDER BY ALL"
+        "SELECT DISTINCT source, uri FROM origins SEMI JOIN gone USING (doc_id) ORDER BY ALL"
     ).fetchall()
 
 

@@ -6,6 +6,13 @@ COMMENT ON VIEW main.texts IS 'The text of each document, as read and after the 
 COMMENT ON COLUMN main.texts.doc_id IS 'The document';
 COMMENT ON COLUMN main.texts.text_read IS 'Text as read';
 COMMENT ON COLUMN main.texts.text IS 'Final text';
+CREATE OR REPLACE VIEW main.origins AS
+    SELECT d.doc_id, d.source, p.uri, p.split_id FROM store.documents d JOIN parts p ON p.split_id = d.doc_id >> 32 AND p.ordinal = d.part;
+COMMENT ON VIEW main.origins IS 'The file or address that each document was read from';
+COMMENT ON COLUMN main.origins.doc_id IS 'The document';
+COMMENT ON COLUMN main.origins.source IS 'Its source';
+COMMENT ON COLUMN main.origins.uri IS 'File or address; a range of rows behind #';
+COMMENT ON COLUMN main.origins.split_id IS 'The split that was read in one task';
 CREATE OR REPLACE VIEW main.decisions AS $decisions;
 COMMENT ON VIEW main.decisions IS 'What each decision set says of each document';
 COMMENT ON COLUMN main.decisions.decision_set IS 'Name of the recipe';

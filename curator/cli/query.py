@@ -143,7 +143,7 @@ def status(corpus: Path = CorpusOption, json: bool = JsonOption) -> None:
         "FROM documents GROUP BY source) USING (source) WHERE state <> 'superseded' GROUP BY s.source ORDER BY s.source"
     ).dicts()
     quarantine = opened.sql(
-        "SELECT source, coalesce(step, 'reading') AS step, reason, count(*) AS records FROM quarantine GROUP BY ALL ORDER BY ALL"
+        "SELECT source, coalesce(step, 'reading') AS step, reason, sum(records)::BIGINT AS records FROM quarantine GROUP BY ALL ORDER BY ALL"
     ).dicts()
     runs = opened.sql(
         "SELECT run_id, recipe, state, started, finished FROM runs ORDER BY run_id DESC LIMIT 5"

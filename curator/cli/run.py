@@ -195,7 +195,8 @@ def _print(report: Report) -> None:
         if report.seconds
         else "nothing was missing"
     )
-    console().print(f"{done}; {count(quarantined)} new records in quarantine", soft_wrap=True)
+    why = _reasons(report) if quarantined else ""
+    console().print(f"{done}; {count(quarantined)} new records in quarantine{why}", soft_wrap=True)
     if report.failed:
         console().print(
             f"{len(report.failed)} failed and are tried again by the next run, first: {report.failed[0]}",
@@ -203,6 +204,19 @@ def _print(report: Report) -> None:
             markup=False,
             style="red",
         )
+
+
+def _reasons(report: Report) -> str:
+    """The most frequent of the reasons that records went to quarantine for."""
+    from curator.corpus import Corpus
+
+    rows = Corpus.existing(report.corpus).sql(
+        "SELECT reason, sum(records)::BIGINT FROM quarantine WHERE seen >= (SELECT started FROM runs WHERE run_id = ?) "
+        "GROUP BY reason ORDER BY 2 DESC, 1",
+        [report.run_id],
+    )
+    named = [f"{count(n)} {reason}" for reason, n in rows.rows()]
+    return ": " + ", ".join(named[:4]) + (", …" if named[4:] else "")
 
 
 def _of(n: int, what: str) -> str:
