@@ -21,10 +21,11 @@ HEAD = 4096  #: bytes that tell what a body is
 TAGS = b"|".join(
     rb"!doctype\s+html html head body title meta link script style iframe div span font table a p h1 br b".split()
 )
-SKIPPED = rb"(?:\s|<!--.*?-->|<!\[.*?\]>|<\?.*?>|<!DOCTYPE[^>]*>)*"
+SKIPPED = rb"(?>\s++|<!--(?>(?!-->).)*+-->|<!\[[^>]*+>|<\?[^>]*+>|<!DOCTYPE[^>]*+>)*+"
 PAGE = re.compile(rb"(?:\xef\xbb\xbf)?" + SKIPPED + rb"<(?:" + TAGS + rb")[\s>/]", re.I | re.S)
 ROOT = re.compile(rb"<!doctype\s+html|<(?:html|head|body)[\s>]", re.I)
 XML_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?" + SKIPPED + rb"<([a-z][\w:.-]*)", re.I | re.S)
+BINARY = re.compile(rb"[\0-\x08\x0b\x0e-\x1a\x1c-\x1f]")  #: bytes that no text has, as the standard says
 XML = {b"svg": "image/svg+xml", b"rss": "application/rss+xml", b"feed": "application/atom+xml"}
 
 
@@ -50,7 +51,7 @@ def _dechunked(body: bytes) -> bytes:
             return body  # a page that begins with a number
         chunks.append(body[found.end() : at])
         at += 2 if body[at : at + 2] == b"\r\n" else 1
-    return b"".join(chunks) if chunks or CHUNK.fullmatch(body) else body
+    return b"".join(chunks) if chunks or re.fullmatch(rb"0+\s*", body) else body
 
 
 def _decoded(body: bytes, coding: str, limit: int) -> bytes:
@@ -101,12 +102,15 @@ def sniffed(body: bytes) -> str:
     root = XML_ROOT.match(head)
     if root and root[1].lower() in XML:
         return XML[root[1].lower()]
+    if ROOT.search(head) and not BINARY.search(head):
+        return "text/html"
+    if root and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<?xml"):
+        return "application/xml"
+    if not BINARY.search(head):
+        return "text/plain"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
     from resiliparse.parse.encoding import detect_mime
 
-    found = str(detect_mime(body[:HEAD]))
-    if found in ("text/plain", "text/html", "application/xhtml+xml", "application/xml", "application/octet-stream"):
-        if ROOT.search(head):
-            return "text/html"
-        if found in ("text/html", "application/xhtml+xml"):
-            return "application/xml" if head.lstrip().startswith(b"<?xml") else "text/plain"
-    return found
+    found = str(detect_mime(head))
+    return "application/octet-stream" if found.startswith("text/") else found

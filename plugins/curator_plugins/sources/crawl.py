@@ -14,7 +14,7 @@ forbids, that is too large or at a private address, at once.
 Cost, of 1,000 pages of 10 kB on loopback: 5.8 s of the processor, where a spider of Scrapy's that stores
 nothing takes 3.3; both take 0.9 to start (benchmarks/fetching.py).
 
-Scrapy is the extra `crawl`: 110 MB with Twisted, lxml and cryptography. Rejected: a crawler of our own on
+Scrapy is the extra `crawl`: 75 MB with Twisted, lxml and cryptography. Rejected: a crawler of our own on
 httpx (queues, politeness and robots.txt are Scrapy's trade), and Scrapy's JOBDIR, which keeps requests by
 pickle and loses those in flight in a kill.
 """
@@ -22,6 +22,7 @@ pickle and loses those in flight in a kill.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -37,7 +38,7 @@ from curator.files import unchanged
 from curator.lines import lines
 from curator_plugins.sources.crawled import Crawled
 from curator_plugins.sources.extraction import PageSource
-from curator_plugins.sources.online import OnlineSource, is_over, need, span
+from curator_plugins.sources.online import OnlineSource, is_over, span
 from curator_plugins.sources.pagelog import PageLog
 
 LEAVING = 10  #: seconds that the process has to end
@@ -161,7 +162,10 @@ class Crawl(OnlineSource, PageSource):
                 )
         if not self.urls and not self.sitemaps:
             raise UsageError(f"source {self.name!r} needs the option urls, or sitemaps")
-        need(self.name, "crawl", "scrapy", "fastwarc", "resiliparse")
+        if importlib.util.find_spec("scrapy") is None:
+            raise UsageError(
+                f"source {self.name!r} needs the package scrapy: pip install 'corpus-curator[crawl]'"
+            )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -24,7 +24,9 @@ from curator.lines import compression
 HEADER = 32 << 10  #: bytes of a record's header at most, as fastwarc has it
 MEMBER = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd", "lz4": b"\x04\x22\x4d\x18"}
 BEGINS = re.compile(rb"WARC/\d|(?:https?|ftp|dns|filedesc):\S{0,2000} [\d.:a-f]+ \d{14} ")
-BEGINS_LINE = re.compile(rb"(?<=\n)WARC/[01]\.\d+\r?\n|(?<=\n)(?:https?|dns)\S{1,2000} \d+\.[\d.]+ \d{14} \S+ \d+\n")
+BEGINS_LINE = re.compile(
+    rb"(?<=\n)WARC/[01]\.\d+\r?\n|(?<=\n)(?:https?|dns)\S{1,2000} \d+\.[\d.]+ \d{14} \S+ \d+\n"
+)
 PROBE = 4096  #: bytes that are looked at to tell whether a record begins
 HTTP = re.compile(rb"HTTP/\d")
 
@@ -37,7 +39,9 @@ class Record:
     url: str
     date: str | None
     size: int  #: bytes of the body as its header states it
-    body: bytes = b""  #: as stored: compressed and chunked as it came; of a larger one than the limit, nothing
+    body: bytes = (
+        b""  #: as stored: compressed and chunked as it came; of a larger one than the limit, nothing
+    )
     id: str | None = None
     http: Any = None
     truncated: str | None = None
@@ -79,6 +83,10 @@ def records(uri: str, limit: int) -> Iterator[tuple[str, Record | Rejected]]:
                     last, held = at, record
                 if held:
                     yield _place(last, nth), held
+                if kind == "gzip" and _is_cut(file, last):
+                    pending = Rejected(
+                        _place(last, nth + 1), "damaged_record", "the file ends within a member"
+                    )
                 break
             except _Damage as damage:
                 blamed = not held or damage.lies
@@ -145,7 +153,7 @@ def _record(record: Any, limit: int) -> Record:
         http=http,
         truncated=headers.get("WARC-Truncated"),
         language=headers.get("WARC-Identified-Content-Language"),
-        mime=http.get("Content-Type") if http else headers.get("Content-Type"),
+        mime=http.get("Content-Type") if http is not None else headers.get("Content-Type"),
     )
 
 
@@ -196,7 +204,11 @@ def _line(stream: Any) -> tuple[int, bytes]:
     at = 0
     while len(line) < HEADER and (byte := stream.read(1)):
         if not line:
-            at = stream.frame_start_position() if hasattr(stream, "frame_start_position") else stream.tell() - 1
+            at = (
+                stream.frame_start_position()
+                if hasattr(stream, "frame_start_position")
+                else stream.tell() - 1
+            )
         line += byte
         if byte == b"\n":
             break
@@ -233,11 +245,28 @@ def _arc_record(fields: list[str], block: bytes, size: int) -> Record:
         body=block,
         id=f"{date}/{url}" if date else None,
         http=http,
-        mime=http.get("Content-Type") if http else mime,
+        mime=http.get("Content-Type") if http is not None else mime,
     )
 
 
 # -- after damage
+
+
+def _is_cut(file: BinaryIO, at: int) -> bool:
+    """Whether the file ends within the member that begins there or one after it, where fastwarc sees no more."""
+    from isal import isal_zlib
+
+    file.seek(at)
+    member = None
+    try:
+        while data := file.read(PROBE):
+            while data := data if member else data.lstrip(b"\0"):
+                member = member or isal_zlib.decompressobj(wbits=31)
+                member.decompress(data)
+                data, member = member.unused_data, None if member.eof else member
+    except isal_zlib.error:  # type: ignore[misc]  # its stub has an instance
+        return False
+    return member is not None
 
 
 def _next(file: BinaryIO, at: int, kind: str | None) -> int | None:

@@ -41,7 +41,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "134217728",
     "RUST_BACKTRACE": "0",
 }
-NEEDS = {"resiliparse": "resiliparse", "none": "resiliparse", "trafilatura": "trafilatura"}
+NEEDS = {"trafilatura": ("trafilatura", "lxml_html_clean")}  #: packages of the extra `web`
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Extractor:
 
     def __init__(self, name: str, *, max_bytes: int, seconds: float, memory: int) -> None:
         """`name` is resiliparse, trafilatura or none. Raises UsageError where its packages are missing."""
-        need_web(f"extract: {name}", "resiliparse", NEEDS[name])
+        need_web(f"extract: {name}", *NEEDS.get(name, ()))
         self.name, self.max_bytes, self.seconds, self.memory = name, max_bytes, seconds, memory
         self._process: _Process | None = None
 
@@ -235,6 +235,13 @@ class PageSource(Source):
     max_page_memory: Annotated[int, "a page that takes more bytes of memory is quarantined (on Linux)"] = (
         1024 * MIB
     )
+
+    #: what failed of a higher limit is read again by `curator run --retry`, all else stays as it is
+    without_effect = ("name", "path", "max_page_seconds", "max_page_memory")
+
+    def check(self) -> None:
+        """Raises UsageError where what extracts is not installed: before any work."""
+        need_web(f"source {self.name!r}, extract: {self.extract}", *NEEDS.get(self.extract, ()))
 
     @cached_property
     def extractor(self) -> Extractor:

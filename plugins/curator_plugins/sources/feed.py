@@ -27,7 +27,7 @@ from curator.files import expand, signature, unchanged
 from curator.lines import DamagedFile, decompressed, lines
 from curator.plugin import SECRET
 from curator_plugins.sources.extraction import PageSource
-from curator_plugins.sources.online import OnlineSource, is_over, need, span
+from curator_plugins.sources.online import OnlineSource, is_over, span
 from curator_plugins.sources.pagelog import PageLog, write_whole
 from curator_plugins.sources.variables import Variables
 
@@ -56,7 +56,6 @@ class Feed(OnlineSource, PageSource):
         span(self.refresh, self.name)
         if not self._urls():
             return
-        need(self.name, "http", "feedparser", "resiliparse")
         problems: list[FetchError] = []
         variables = Variables(self.name)
         with self.fetcher(variables) as fetcher, PageLog(self.folder) as entries:
@@ -68,7 +67,6 @@ class Feed(OnlineSource, PageSource):
             raise FetchError(f"source {self.name!r}: {problems[0]}{more}; the next run tries again")
 
     def parts(self) -> Iterator[Part]:
-        need(self.name, "http", "feedparser", "resiliparse")
         if not self._urls() and not self.path:
             raise UsageError(f"source {self.name!r} needs the option urls, or path")
         for file in PageLog(self.folder).files() if self._urls() else ():

@@ -17,14 +17,18 @@ from curator import Part, Rejected, hookimpl
 from curator.files import FileSource, foreign, signature, unchanged
 from curator.lines import DamagedFile, decompressed, expected_size
 from curator_plugins.sources.bodies import sniffed
-from curator_plugins.sources.extraction import PageSource, need_web
+from curator_plugins.sources.extraction import PageSource
 
 BESIDE = re.compile(
     r"\.(css|m?js|json|map|txt|md|csv|svg|png|jpe?g|gif|webp|avif|ico|bmp|woff2?|ttf|otf|eot|mp[34]|webm|ogg|pdf|zip)$",
     re.I,
 )
 NAMED = re.compile(r"\.(x?html?|xht|shtml|php|aspx?|jsp)(\.(gz|zst|bz2|xz|lz4))?$", re.I)
-TEXT = ("text/plain", "application/xml", "application/octet-stream")  #: what a page may look like from its beginning
+TEXT = (
+    "text/plain",
+    "application/xml",
+    "application/octet-stream",
+)  #: what a page may look like from its beginning
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +37,10 @@ class Html(PageSource, FileSource):
     """Saved pages (.html, .htm, .xhtml, …), plain or compressed, of any charset; one document a file."""
 
     version = 1
+    endings = (".html", ".htm", ".xhtml", ".xht", ".shtml")
 
     def parts(self) -> Iterator[Part]:
-        need_web(f"source {self.name!r}", "fastwarc", "resiliparse")
+        self.check()
         for uri in self.files():
             yield Part(uri, signature=signature(uri), size=expected_size(uri))
 
@@ -43,7 +48,11 @@ class Html(PageSource, FileSource):
         found = super().files()
         pages = [uri for uri in found if uri in self._roots or not BESIDE.search(uri)]
         if len(pages) < len(found):
-            log.info("source %r: left out %d files that are no pages by their names", self.name, len(found) - len(pages))
+            log.info(
+                "source %r: left out %d files that are no pages by their names",
+                self.name,
+                len(found) - len(pages),
+            )
         return pages
 
     def key_of(self, part: Part, position: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -75,8 +74,6 @@ class OnlineSource(Source):
             raise UsageError(f"source {self.name!r}: {error}") from None
 
     def fetcher(self, variables: Variables) -> Fetcher:
-        """Raises UsageError where httpx is missing."""
-        need(self.name, "http", "httpx", "httpcore", "brotli")
         from curator_plugins.sources.fetching import Fetcher, Limits
 
         limits = Limits(
@@ -89,15 +86,6 @@ class OnlineSource(Source):
             per_second=self.per_second,
         )
         return Fetcher(self.addresses(), limits, self.agent(), variables)
-
-
-def need(source: str, extra: str, *packages: str) -> None:
-    """Raises UsageError where one of the packages is missing."""
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise UsageError(
-                f"source {source!r} needs the package {package}: pip install 'corpus-curator[{extra}]'"
-            )
 
 
 def now() -> datetime:

@@ -103,11 +103,13 @@ def _text(extractor: str, markup: str, tree: Any, url: str | None) -> str:
     if extractor == "resiliparse":
         from resiliparse.extract.html2text import extract_plain_text
 
-        return str(extract_plain_text(tree, main_content=True))
+        # where it finds no main content in a page, the page is as good as any; what is lost here is lost for good
+        return str(extract_plain_text(tree, main_content=True)) or str(extract_plain_text(tree))
     if extractor == "trafilatura":
         import trafilatura
 
-        return trafilatura.extract(markup, url=url, include_comments=False) or ""
+        # fast: without its other algorithms to compare with, which on pages with known texts make it worse
+        return trafilatura.extract(markup, url=url, include_comments=False, fast=True) or ""
     return markup
 
 

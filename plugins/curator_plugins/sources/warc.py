@@ -10,8 +10,8 @@ and the documents make the records of the file. A row a record, as for pages tha
 that say nothing: a crawl file of 30,000 pages has twice as many other records.
 
 **Keys.** `source_key` is the record's id (ARC: date/URL): the same page of two crawls is two documents, which
-`url` finds and tells apart by `retrieved`, while a file that is renamed or repacked changes no key. `id: url` makes
-a page of a later crawl supersede the earlier.
+`url` finds and `retrieved` tells apart, while a file that is renamed or repacked changes no key. With `key: url` a
+page of a later crawl supersedes the earlier.
 
 **Cut pages.** A page that the crawler cut (WARC-Truncated; Common Crawl cuts at a size) or that came shorter than
 its Content-Length is a document with `truncated` in its metadata: its text up to there is as good as any, and SQL
@@ -27,14 +27,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from curator import Part, Rejected, hookimpl
 from curator.files import FileSource, foreign, signature, unchanged
 from curator.lines import expected_size
 from curator_plugins.sources.bodies import TooLarge, decoded, sniffed
 from curator_plugins.sources.crawl_records import Record, records
-from curator_plugins.sources.extraction import BATCH, Page, PageSource, need_web
+from curator_plugins.sources.extraction import BATCH, Page, PageSource
 from curator_plugins.sources.page import decode
 
 DAMAGED = 1000  #: rows of damage that a file may have; more are counted
@@ -48,13 +48,19 @@ class Warc(PageSource, FileSource):
     """Web crawls: WARC, ARC, WET (and WAT, which has no documents), plain, gzip, zstd or lz4."""
 
     version = 1
+    endings = (".warc", ".arc", ".wet", ".wat")
     statuses: Annotated[list[int], "HTTP statuses of pages that are taken"] = [200]
     mime: Annotated[
-        list[str], "types of pages that are taken, by their bytes; text/plain is taken as it is, without extraction"
+        list[str],
+        "types of pages that are taken, by their bytes; text/plain is taken as it is, without extraction",
     ] = ["text/html"]
+    key: Annotated[
+        Literal["record", "url"],
+        "what a document is called by: with url, a page crawled again replaces the earlier",
+    ] = "record"
 
     def parts(self) -> Iterator[Part]:
-        need_web(f"source {self.name!r}", "fastwarc", "resiliparse")
+        self.check()
         for uri in self.files():
             yield Part(uri, signature=signature(uri), size=expected_size(uri))
 
@@ -93,14 +99,14 @@ class Warc(PageSource, FileSource):
         """A page and what is known of it, a document, or why it is none."""
         if isinstance(record, Rejected):
             return record
-        status = record.http.status_code if record.http else None
+        status = record.http.status_code if record.http is not None else None
         reason = self._not_taken(record, status)
         if reason:
             return reason
         if record.size > self.max_page_bytes:
             return _too_large(place, record.size, self.max_page_bytes)
         body, truncated = record.body, record.truncated
-        if record.http:
+        if record.http is not None:
             truncated = truncated or ("short" if _is_short(record) else None)
             try:
                 body = decoded(body, record.http, self.max_page_bytes)
@@ -113,10 +119,10 @@ class Warc(PageSource, FileSource):
         mime = "text/plain" if record.kind == "conversion" else sniffed(body)
         if record.kind != "conversion" and mime not in self.mime:
             return _Counted("skipped_mime", mime)
-        said = record.http.get("Content-Language") if record.http else record.language
+        said = record.http.get("Content-Language") if record.http is not None else record.language
         declared, charset = _content_type(record.mime)
         about = {
-            "id": record.id,
+            "id": record.id if self.key == "record" else record.url or None,
             self.url_field: record.url,
             self.retrieved: record.date,
             "status": status,
@@ -188,7 +194,9 @@ def _content_type(said: str | None) -> tuple[str | None, str | None]:
 
 def _shown(kinds: Counter[str]) -> str:
     total = sum(kinds.values())
-    named = ", ".join(f"{what} {n}" for what, n in sorted(kinds.items(), key=lambda k: (-k[1], k[0]))[:ABOUT] if what)
+    named = ", ".join(
+        f"{what} {n}" for what, n in sorted(kinds.items(), key=lambda k: (-k[1], k[0]))[:ABOUT] if what
+    )
     rest = f", and {len(kinds) - ABOUT} more kinds" if len(kinds) > ABOUT else ""
     return f"{total} record{'s' if total > 1 else ''}{': ' if named else ''}{named}{rest}"
 
