@@ -284,11 +284,10 @@ class Dedup(Step):
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a source that one task can read by itself.
+    """A piece of a source that one task can read by itself, in units of the source's choice (bytes, row groups, keys).
 
-    `start` and `stop` are in units of the source's choice (bytes of the decompressed file, row groups,
-    keys). `signature` changes when the content does. `size` is the expected bytes of text, for packing. `newer`:
-    its records take the place of those that parts before it have under the same keys (within a split the first stays).
+    `signature` changes when the content does; `size` is the expected bytes of text, for packing; a `newer` part's
+    records take the place of those that parts before it have under the same keys (within a split the first stays).
     """
 
     uri: str

@@ -50,6 +50,7 @@ class Crawl(OnlineSource, PageSource):
     version = 1
     without_effect = (
         *OnlineSource.without_effect,
+        *PageSource.without_effect,
         *("urls", "sitemaps", "follow", "max_depth", "max_pages", "max_walk_bytes", "concurrency"),
     )
     urls: Annotated[list[str], "addresses of pages"] = []
@@ -152,6 +153,7 @@ class Crawl(OnlineSource, PageSource):
         return {**asked, "agent": self.agent(), "max_depth": self.max_depth if self.follow else 0}
 
     def _check(self) -> None:
+        self.check()
         self.addresses()
         if self.refresh:
             span(self.refresh, self.name)

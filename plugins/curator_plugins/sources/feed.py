@@ -43,7 +43,11 @@ class Feed(OnlineSource, PageSource):
     """Entries of RSS and Atom feeds, and on request the pages they lead to."""
 
     version = 1
-    without_effect = (*OnlineSource.without_effect, "urls", "path", "headers", "full_text")
+    without_effect = (
+        *OnlineSource.without_effect,
+        *PageSource.without_effect,
+        *("urls", "headers", "full_text"),
+    )
     urls: Annotated[str | list[str], SECRET, "addresses of feeds; ${NAME} is an environment variable"] = []
     path: Annotated[str | list[str], "feeds that are files"] = []
     headers: Annotated[
@@ -54,6 +58,7 @@ class Feed(OnlineSource, PageSource):
 
     def fetch(self) -> Iterator[int]:
         span(self.refresh, self.name)
+        self.check()
         if not self._urls():
             return
         problems: list[FetchError] = []
