@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install -q --no-compile
 TESTS ?= tests
 
-.PHONY: demo test check consumers fix docs ablation clean
+.PHONY: demo test check consumers servers fix docs ablation clean
 
 demo: $(VENV)/installed
 	$(BIN)/curator run examples/quickstart.yaml
@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	@echo "the command is $(BIN)/curator; \`. $(BIN)/activate\` puts it on your path"
 
 test: $(VENV)/tests-installed
-	$(MAKE) --no-print-directory -j2 check consumers
+	$(MAKE) --no-print-directory -j2 servers check consumers
 	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope --no-loadscope-reorder -q $(TESTS)
 
 check: $(VENV)/tests-installed
@@ -22,6 +22,9 @@ check: $(VENV)/tests-installed
 	$(BIN)/mypy
 
 consumers: $(VENV)/consumers/installed
+
+servers:
+	tests/servers.sh
 
 fix: $(VENV)/tests-installed
 	$(BIN)/ruff check --fix .

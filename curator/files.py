@@ -30,6 +30,7 @@ from curator.plugin import Part, Source
 MIB = 1 << 20
 
 FOREIGN = {b"PAR1": "Parquet", b"SQLite format 3\0": "SQLite", b"PK\3\4": "zip", b"%PDF-": "PDF"}
+FOREIGN |= {b"7z\xbc\xaf\x27\x1c": "7z"}
 
 log = logging.getLogger(__name__)
 
@@ -265,7 +266,7 @@ def _stamp(uri: str) -> tuple[int, ...]:
 
 
 def foreign(uri: str) -> str | None:
-    """What a file is that is no text at all: "Parquet", "SQLite", "zip" or "PDF"."""
+    """What a file is that is no text at all: "Parquet", "SQLite", "zip", "7z" or "PDF"."""
     with open_raw(uri) as file:
         head = file.read(16)
     return next((name for magic, name in FOREIGN.items() if head.startswith(magic)), None)

@@ -63,18 +63,34 @@ def compression(head: bytes) -> str | None:
     return next(announced, "zstd" if SKIPPABLE_FRAME.match(head) else None)
 
 
-def decompressed(uri: str, at: int = 0) -> Iterator[bytes]:
+def decompressed(uri: str, at: int = 0, stored: tuple[int, int | None] = (0, None)) -> Iterator[bytes]:
     """The file's content from byte `at`, in pieces; raises DamagedFile after what came before the damage.
 
-    gzip of any members, zstd of any frames, bz2 and xz of any streams, lz4, or plain.
+    gzip of any members, zstd of any frames, bz2 and xz of any streams, lz4, or plain. `stored` limits it to a range
+    of stored bytes, which must begin and end between frames, members or streams.
     """
-    with open_raw(uri) as file:
-        kind = compression(file.read(6))
-        file.seek(0 if kind else at)
+    with open_raw(uri) as whole:
+        first, last = stored
+        whole.seek(first)
+        file: Any = whole if last is None else _Range(whole, last - first)
+        kind = compression(whole.read(6))
+        whole.seek(first if kind else first + at)
         if kind is None:
             yield from iter(lambda: file.read(PIECE), b"")
             return
         yield from _gathered(_after(at, _decompressed(file, kind)))
+
+
+class _Range:
+    """The next `left` bytes of a file."""
+
+    def __init__(self, file: BinaryIO, left: int) -> None:
+        self._file, self._left = file, left
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
 
 
 def _decompressed(file: BinaryIO, kind: str) -> Iterator[bytes]:

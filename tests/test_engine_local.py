@@ -15,7 +15,7 @@ import pytest
 
 from curator.engines import Outcome
 from curator.engines.local import ATTEMPTS, InlineEngine, LocalEngine
-from curator.errors import PluginError
+from curator.errors import CuratorError, PluginError
 
 Task = tuple[str, int]
 
@@ -30,6 +30,8 @@ def make(folder: str) -> Callable[[Task], int]:
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "raise":
             raise ValueError(f"task {number} is wrong")
+        if what == "refuse":
+            raise CuratorError(f"task {number} cannot be done; do it later")
         if what == "plugin":
             raise PluginError(f"plugin of task {number} broke its contract")
         if what == "sleep":
@@ -107,6 +109,12 @@ def test_an_exception_is_an_outcome(tmp_path: Path, engine: Any) -> None:
     assert found[2].error.startswith(f"ValueError: task 2 is wrong (at {__file__}:")
     assert (found[2].fatal, attempts(tmp_path, 2)) == (False, 1)
     assert [found[n].result for n in (0, 1, 3, 4)] == [0, 1, 9, 16]
+
+
+def test_an_error_that_speaks_to_the_user(tmp_path: Path) -> None:
+    """Is told as it is: the place in our code would help nobody."""
+    found = outcomes(InlineEngine(), tmp_path, [("refuse", 3)])
+    assert (found[3].error, found[3].fatal) == ("task 3 cannot be done; do it later", False)
 
 
 @pytest.mark.parametrize("engine", [LocalEngine(1), InlineEngine()], ids=["local", "inline"])

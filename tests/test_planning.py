@@ -252,7 +252,7 @@ def test_a_file_that_changes_while_it_is_read(
     monkeypatch.setattr(running, "plan_splits", plan_then_change)
     report = data.run()
     assert len(report.failed) == 1
-    assert f"SourceChanged: {path}: its content changed after it was planned" in report.failed[0]
+    assert f"{path}: its content changed after it was planned" in report.failed[0]
     assert data.states() == [(0, "failed"), (1, "done")]
     assert data.texts() == {"b": "two"}
     monkeypatch.undo()

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from curator.engines import Outcome
-from curator.errors import PluginError
+from curator.errors import CuratorError, PluginError
 
 ATTEMPTS = 3
 
@@ -108,6 +108,8 @@ def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, str | None,
         return function(task), None, False
     except PluginError as error:
         return None, str(error), True
+    except CuratorError as error:
+        return None, str(error), False
     except Exception as error:  # whatever a task raises is its outcome
         where = traceback.extract_tb(error.__traceback__)[-1]
         return None, f"{type(error).__name__}: {error} (at {where.filename}:{where.lineno})", False

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import curator_plugins.sources.sql
-from curator import CuratorError, UsageError
+from curator import CuratorError, Part, UsageError
 from curator.files import SourceChanged
 from curator.reading import read_documents
 from curator_plugins.sources.sql import Sql
@@ -50,15 +54,15 @@ def test_a_query_is_one_part(database: Path, read: Any) -> None:
 
 
 def test_a_key_cuts_it_into_ranges(database: Path, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All rows once, in the order of the key, whatever the gaps; positions are keys."""
-    whole, _ = read(source(database))
+    """All rows once, as many in each, in the order of the key, whatever the gaps; positions are keys."""
     execute(database, "insert into post values (100000, 'far', null)")
+    whole, _ = read(source(database))
     monkeypatch.setattr(curator_plugins.sources.sql, "PART", 2000)
     cut = source(database, key="id")
-    assert len(list(cut.parts())) == 2
-    execute(database, "delete from post where id = 100000")
     parts = list(cut.parts())
-    assert 5 < len(parts) < 12
+    assert [part.signature.split(":")[1] for part in parts] == ["12"] * 8 + ["5"]
+    assert [(part.start, part.stop) for part in parts] == [(n, n + 1) for n in range(9)]
+    assert {part.uri for part in parts} == {f"sqlite:///{database}"}
     documents, bad = read(cut)
     assert bad == []
     assert [d["source_key"] for d in documents] == [d["source_key"] for d in whole]
@@ -101,15 +105,19 @@ def test_text_that_is_no_utf8_is_one_refused_row(database: Path, read: Any) -> N
         ({"query": "select id, body from post"}, "text: 'text' is no column of the query; it gives id, body"),
         ({"key": "nr"}, "key: 'nr' is no column of the query"),
         ({"query": "select id, body as text, null as k from post", "key": "k"}, "'k' is NULL in 100 rows"),
-        ({"key": "text"}, "key 'text' is no integer"),
+        ({"query": "select id, body as text, id * 1.5 as k from post", "key": "k"}, "key 'k' has values as -75.0, float"),
         ({"query": QUERY + " and 0"}, "the query gives no rows"),
         ({"url": "sqlite:///nowhere.sqlite"}, "no database /.*/nowhere.sqlite"),
         ({"url": "blog"}, "is no SQLAlchemy URL, as in sqlite:///blog.sqlite"),
+        ({"url": "mysql://localhost:1/db?no_such=1"}, "TypeError: .*unexpected keyword argument 'no_such'"),
         ({"url": ""}, "needs the options url and query"),
-        ({"url": "nosuch://me:hunter2@host/db"}, "nosuch"),
+        ({"url": "nosuch://me@host/db"}, "nosuch"),
+        ({"url": "mysql://me:hunter2@host/db"}, r"url holds a password, .*: write \$\{PASSWORD\} in its place"),
+        ({"url": "mysql://me:${X:-hunter2}@host/db"}, "url holds a password"),
+        ({"url": "mysql://host/db?ssl_passwd=hunter2"}, r"url holds a ssl_passwd, .* write \$\{SSL_PASSWD\}"),
         (
             {"url": "postgresql+psycopg://me:${NO_SUCH}@host/db"},
-            r"\$\{NO_SUCH\}: no such environment variable",
+            "the environment variable NO_SUCH is not set",
         ),
     ],
 )
@@ -121,10 +129,15 @@ def test_mistakes(database: Path, options: dict[str, Any], message: str) -> None
     assert [path.name for path in database.parent.iterdir()] == ["blog.sqlite"]
 
 
-def test_a_missing_driver_is_named(database: Path) -> None:
+def test_a_missing_driver_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an error of usage, without the password."""
-    with pytest.raises(UsageError, match=r"mysql\+mysqldb://me:\*\*\*@host/db needs a driver") as missing:
-        list(source(database, url="mysql+mysqldb://me:hunter2@host/db?ssl_key=hunter3").parts())
+    monkeypatch.setenv("PASSWORD", "hunter2")
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    url = "://me:${PASSWORD}@host/db?ssl_key=hunter3"
+    with pytest.raises(UsageError, match=r"mysql\+mysqldb://me:\*\*\*@host/db needs a driver.*; install it"):
+        list(source(database, url=f"mysql+mysqldb{url}").parts())
+    with pytest.raises(UsageError, match=r"pip install 'corpus-curator\[mysql\]'") as missing:
+        list(source(database, url=f"mariadb{url}").parts())
     assert "hunter" not in str(missing.value)
 
 
@@ -137,20 +150,22 @@ def test_the_url_may_name_environment_variables(
     monkeypatch.setenv("PASSWORD", "p@ss/w:rd")
     for url in ("sqlite:///${FOLDER}/blog.sqlite", "${WHOLE}"):
         assert len(read(source(database, url=url))[0]) == 100
-    found = source(database, url="postgresql+psycopg://me:${PASSWORD}@host/db?sslpassword=x")._database()
-    assert found.password == "p@ss/w:rd"
-    assert curator_plugins.sources.sql._shown(found) == "postgresql+psycopg://me:***@host/db"
+    found = source(database, url="postgresql+psycopg://me:${PASSWORD}@host/db?sslpassword=${PASSWORD}")
+    assert found._database().url.password == "p@ss/w:rd"
+    assert found._database().url.query["sslpassword"] == "p@ss/w:rd"
+    assert found._database().shown == "postgresql+psycopg://me:***@host/db"
 
 
 def test_an_error_of_the_database_shows_no_secret(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the driver writes into its message."""
 
     def refuse(*_: Any, **__: Any) -> Any:
-        raise sa.exc.OperationalError("connect", {}, Exception("login me with hunter2 failed"))
+        raise sa.exc.OperationalError("connect", {}, Exception("login me with h&nter2, h%26nter2 failed"))
 
     monkeypatch.setattr(sa, "create_engine", refuse)
-    with pytest.raises(CuratorError, match=r"login me with \*\*\* failed") as failed:
-        list(source(database, url="postgresql+psycopg://me:hunter2@host/db").parts())
+    monkeypatch.setenv("PASSWORD", "h&nter2")
+    with pytest.raises(CuratorError, match=r"login me with \*\*\*, \*\*\* failed") as failed:
+        list(source(database, url="postgresql+psycopg://me:${PASSWORD}@host/db").parts())
     assert failed.value.__cause__ is None
 
 
@@ -172,3 +187,58 @@ def test_the_developers_corpus(dev: Path, read: Any) -> None:
     assert (len(documents), bad) == (384, [])
     assert {d["published"] for d in documents} == {None}
     assert all('"topic":' in d["metadata"] for d in documents)
+
+
+def test_since_over_text(database: Path) -> None:
+    """SQLite's times are text, which is compared as such."""
+    query = "select id, body as text, coalesce(at, '') as at from post"
+    first = list(source(database, query=query, since="at").parts())
+    assert [part.uri.partition("#")[2] for part in first] == ['at<="2024-05-01"']
+    execute(database, "insert into post values (1000, 'new', '2024-05-02 10:00'), (1001, 'late', '2024-05-01')")
+    found = source(database, query=query, since="at")
+    found.known = first  # type: ignore[misc]  # the host sets it so
+    parts = list(found.parts())
+    assert parts[0] == first[0]
+    assert parts[1].uri.endswith('#at>="2024-05-01",<="2024-05-02 10:00"')
+    rows = [record["id"] for record in found.read(parts[1]) if isinstance(record, dict)]
+    assert (len(rows), rows[-2:]) == (102, [1001, 1000])
+
+
+EVENTS = st.lists(
+    st.lists(st.tuples(st.sampled_from("iu"), st.integers(0, 2), st.integers(0, 100)), max_size=6), max_size=6
+)
+
+
+@given(EVENTS)
+@settings(max_examples=25, deadline=None)
+def test_since_misses_nothing(batches: list[list[tuple[str, int, int]]]) -> None:
+    """Whatever is inserted or changed between the runs, with values that stay or grow: all is read, in the end."""
+    with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(f"{folder}/posts.sqlite")) as posts:
+        posts.isolation_level = None
+        posts.execute("pragma synchronous = off")
+        posts.execute("create table post (id integer primary key, body text, at int)")
+        posts.execute("insert into post values (0, 'first of all', 0)")
+        known: list[Part] = []
+        copy: dict[int, str] = {}
+        latest = 0
+        for number, batch in enumerate([[], *batches]):
+            for kind, step, nth in batch:
+                latest += step
+                body = f"text {number}.{nth}.{latest}"
+                if kind == "i":
+                    posts.execute("insert into post select max(id) + 1, ?, ? from post", (body, latest))
+                else:
+                    # one that changes without another value cannot be told from one that does not
+                    chosen = "at < ?2 and id = ?3 % (select count(*) from post)"
+                    posts.execute(f"update post set body = ?1, at = ?2 where {chosen}", (body, latest, nth))
+            query = "select id, body as text, at from post"
+            found = source(Path(folder) / "posts.sqlite", query=query, since="at", key=["id", None][len(batches) % 2])
+            found.known = known  # type: ignore[misc]  # the host sets it so
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(curator_plugins.sources.sql, "PART", 30)
+                parts = list(found.parts())
+            for part in parts:
+                if part not in known:
+                    copy |= {record["id"]: record["text"] for record in found.read(part) if isinstance(record, dict)}
+            known = parts
+        assert copy == dict(posts.execute("select id, body from post").fetchall())
