@@ -14,9 +14,12 @@ forbids, that is too large or at a private address, at once.
 Cost, of 1,000 pages of 10 kB on loopback: 5.8 s of the processor, where a spider of Scrapy's that stores
 nothing takes 3.3; both take 0.9 to start (benchmarks/fetching.py).
 
-Scrapy is the extra `crawl`: 75 MB with Twisted, lxml and cryptography. Rejected: a crawler of our own on
+Scrapy is the extra `crawl`: 63 MB, most of them Twisted and cryptography. Rejected: a crawler of our own on
 httpx (queues, politeness and robots.txt are Scrapy's trade), and Scrapy's JOBDIR, which keeps requests by
 pickle and loses those in flight in a kill.
+
+Scrapy holds headers in memory and has no limit but on the length of a line: they are bounded by `timeout`, and
+the process by 2 GiB.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ class Feed(OnlineSource, PageSource):
     """Entries of RSS and Atom feeds, and on request the pages they lead to."""
 
     version = 1
+    endings = (".rss", ".atom")
     without_effect = (
         *OnlineSource.without_effect,
         *PageSource.without_effect,
