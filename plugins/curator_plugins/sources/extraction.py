@@ -38,7 +38,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, BinaryIO, Literal, cast
+from typing import Annotated, Any, BinaryIO, ClassVar, Literal, cast
 
 from curator import CuratorError, Rejected, Source, UsageError
 from curator.files import MIB
@@ -259,7 +259,7 @@ class PageSource(Source):
     )
 
     #: what failed of a higher limit is read again by `curator run --retry`, all else stays as it is
-    without_effect = ("name", "path", "max_page_seconds", "max_page_memory")
+    without_effect: ClassVar[Sequence[str]] = ("name", "path", "max_page_seconds", "max_page_memory")
 
     def check(self) -> None:
         """Raises UsageError where what extracts is not installed: before any work."""
