@@ -46,6 +46,7 @@ class Archive(FileSource):
     """Zip and tar archives, plain or compressed, of files that another source reads."""
 
     version = 1
+    endings = (".zip", ".tar", ".tgz", ".tbz2", ".txz")
 
     members: Annotated[str, "glob of the files to read, as **/*.xml"] = "**"
     max_member_bytes: Annotated[int, "a larger file is quarantined"] = 4 << 30
