@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 REFERENCE = re.compile(r"(<!-- commands -->\n).*?(<!-- /commands -->)", re.DOTALL)
 CHANGING = re.compile(r"[\d,]+(\.\d+)? (?=s\b|MB/s|core hours|a second)|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|[0-9a-f]{32}|\b\d+\.\d{3}\b")
-COMMANDS = ("run", "status", "sql", "why", "decide", "domain train", "contamination", "mix", "tokenizer train", "tokenizer count", "export", "lineage", "train", "forget", "check", "init", "plugins")
+COMMANDS = ("run", "sources preview", "status", "sql", "why", "decide", "domain train", "contamination", "mix", "tokenizer train", "tokenizer count", "export", "lineage", "train", "forget", "check", "init", "plugins")
 
 
 def environment() -> dict[str, str]:
