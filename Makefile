@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install -q --no-compile
 TESTS ?= tests
 
-.PHONY: demo test check consumers servers fix docs ablation clean
+.PHONY: demo test check consumers servers s3-server fix docs ablation clean
 
 demo: $(VENV)/installed
 	$(BIN)/curator run examples/quickstart.yaml
@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	@echo "the command is $(BIN)/curator; \`. $(BIN)/activate\` puts it on your path"
 
 test: $(VENV)/tests-installed
-	$(MAKE) --no-print-directory -j2 servers check consumers
+	$(MAKE) --no-print-directory -j2 servers check consumers s3-server
 	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope --no-loadscope-reorder -q $(TESTS)
 
 check: $(VENV)/tests-installed
@@ -22,6 +22,8 @@ check: $(VENV)/tests-installed
 	$(BIN)/mypy
 
 consumers: $(VENV)/consumers/installed
+
+s3-server: $(VENV)/s3-server/installed
 
 servers:
 	tests/servers.sh
@@ -46,6 +48,11 @@ $(VENV)/tests-installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/consumers/installed: tests/exporters/consumers.txt | $(VENV)/tests-installed
 	rm -rf $(VENV)/consumers
 	$(PIP) --no-deps --target $(VENV)/consumers -r tests/exporters/consumers.txt
+	touch $@
+
+$(VENV)/s3-server/installed: tests/s3.txt | $(VENV)/tests-installed
+	rm -rf $(VENV)/s3-server
+	$(PIP) --no-deps --target $(VENV)/s3-server -r tests/s3.txt
 	touch $@
 
 # Does curation pay? Rust's documentation, as read and as the recipe keeps it; The Rust Book is held out.

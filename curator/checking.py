@@ -13,6 +13,7 @@ from curator.registry import suggest
 from curator.rules import Expression, literal, parse, quoted, scratch
 
 if TYPE_CHECKING:
+    from curator.plugin import Step
     from curator.recipe import Recipe, StepSpec
 
 #: column of `documents` -> its type, as rules see it
@@ -268,3 +269,16 @@ def _dedup_expressions(step: StepSpec) -> dict[str, str]:
     if step.options.get("within"):
         found["within"] = f"documents.{step.options['within']}"
     return found
+
+
+def signal_types(step: Step, label: str) -> dict[str, str]:
+    """The DuckDB type of every signal. Raises UsageError for a type that cannot be stored."""
+    return duckdb_types(step.for_measuring().declared_signals(), empty_frame(), label)
+
+
+def resolved(reads: str, before: list[StepSpec]) -> str | None:
+    """The signal that a step reads: of `documents.language`, that of the last earlier step that fills it."""
+    owner, _, column = reads.partition(".")
+    if owner != "documents":
+        return reads
+    return next((f"{s.name}.{s.fills[column]}" for s in reversed(before) if column in s.fills), None)

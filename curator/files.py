@@ -18,9 +18,9 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import xxhash
 
@@ -31,6 +31,8 @@ MIB = 1 << 20
 
 FOREIGN = {b"PAR1": "Parquet", b"SQLite format 3\0": "SQLite", b"PK\3\4": "zip", b"%PDF-": "PDF"}
 FOREIGN |= {b"7z\xbc\xaf\x27\x1c": "7z"}
+
+ETAGS = ("ETag", "etag", "md5Hash", "sha256")  #: what file systems call a file's version
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,9 @@ class FileSource(Source):
 
     path: str | list[str]
 
+    #: what `relative` calls files that the host put elsewhere, by their path, as members of an archive
+    called: ClassVar[Mapping[str, str]] = {}
+
     def files(self) -> list[str]:
         """Every file that `path` names, once, in a stable order."""
         if not self.path:
@@ -58,7 +63,7 @@ class FileSource(Source):
 
     def relative(self, uri: str) -> str:
         """The file's path below the folder that `path` names, or that several paths have in common."""
-        return relative(uri, self._roots)
+        return self.called.get(uri) or relative(uri, self._roots)
 
     @cached_property
     def _roots(self) -> list[str]:  # asked for every record without an id
@@ -166,20 +171,27 @@ def _split_remote(path: str, base: str) -> tuple[str, str]:
 
 
 def _expand_remote(path: str, base: str) -> list[str]:
-    if re.match(r"[\w.+-]+://[^/@]*:[^/@]*@", path):
-        shown = re.sub(r":[^/@:]*@", ":***@", path, count=1)
+    secret = re.match(r"([\w.+-]+://[^/@]*?):(?!\d+/)[^@]*@", path)  # it may hold slashes, where a port has none before
+    if secret:
+        shown = f"{secret[1]}:***@{path[secret.end() :]}"
         raise UsageError(f"path {shown!r} holds a password; put it into fsspec's configuration instead")
     head, chain, tail = path.rpartition("::")
     if chain and not is_remote(tail):  # as in zip://*.jsonl::archive.zip
         path = head + chain + _split(tail, base)[0]
     fs, inside = _file_system(path)
-    if _split_remote(path, base)[1]:
-        names = [name for name, info in fs.glob(inside, detail=True).items() if info["type"] == "file"]
-    elif not path.startswith("http") and fs.isdir(inside):
-        names = fs.find(inside)
-    elif fs.exists(inside):
-        return [path]
-    else:
+    try:
+        fs.invalidate_cache()
+        if _split_remote(path, base)[1]:
+            names = [name for name, info in fs.glob(inside, detail=True).items() if info["type"] == "file"]
+        elif not path.startswith("http") and fs.isdir(inside):
+            names = fs.find(inside)
+        else:
+            fs.info(inside)
+            return [path]
+    except Exception as error:  # each file system has its own
+        told = error.__cause__ if path.startswith("http") and error.__cause__ else error  # it calls all not found
+        if not isinstance(told, FileNotFoundError) and getattr(told, "status", None) not in (404, 410):
+            raise CuratorError(f"path {path!r} cannot be listed: {type(told).__name__}: {told}") from error
         names = []
     if not names:
         raise UsageError(f"path {path!r} names no file or folder")
@@ -218,22 +230,25 @@ def size_of(uri: str) -> int:
     return int(_info(uri).get("size") or 0)
 
 
-def _info(uri: str) -> dict[str, Any]:
+def _info(uri: str, *, fresh: bool = False) -> dict[str, Any]:
+    """What the file system says; unless `fresh`, it may say what it found when it listed the folder."""
     if not is_remote(uri):
         return {"size": os.stat(uri).st_size}
     fs, inside = _file_system(uri)
+    if fresh:
+        fs.invalidate_cache(inside)
     return dict(fs.info(inside))
 
 
-def signature(uri: str) -> str:
+def signature(uri: str, *, fresh: bool = False) -> str:
     """Changes when the content does: xxh3 of size and first and last MiB, or of a remote file's ETag.
 
     A change in the middle of a large file that keeps its size is not seen: to hash all of it would cost as
     much as reading it, at every start of a run.
     """
-    info = _info(uri)
+    info = _info(uri, fresh=fresh)
     size = info.get("size")
-    etag = next((tag for name in ("ETag", "etag", "md5Hash", "sha256") if (tag := info.get(name))), None)
+    etag = next((tag for name in ETAGS if (tag := info.get(name))), None)
     hashed = xxhash.xxh3_128(f"{size} {etag}".encode())
     if etag is None:
         with open_raw(uri) as file:
@@ -249,7 +264,7 @@ def unchanged(part: Part) -> Iterator[None]:
     """Raises SourceChanged unless the file is what was planned, before and after it is read."""
     try:
         before = _stamp(part.uri)
-        if part.signature and signature(part.uri) != part.signature:
+        if part.signature and signature(part.uri, fresh=True) != part.signature:
             raise SourceChanged(part.uri)
         yield
         if _stamp(part.uri) != before:
@@ -258,9 +273,10 @@ def unchanged(part: Part) -> Iterator[None]:
         raise SourceChanged(part.uri, "it vanished after it was planned") from error
 
 
-def _stamp(uri: str) -> tuple[int, ...]:
+def _stamp(uri: str) -> tuple[Any, ...]:
     if is_remote(uri):
-        return ()
+        info = _info(uri, fresh=True)
+        return tuple(info.get(name) for name in ("size", "LastModified", "created", "mtime", *ETAGS))
     found = os.stat(uri)
     return found.st_size, found.st_mtime_ns, found.st_ino
 

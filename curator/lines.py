@@ -146,7 +146,7 @@ def _gathered(outputs: Iterator[bytes]) -> Iterator[bytes]:
                 yield b"".join(held)
                 held, size = [], 0
     except Exception as error:
-        if not _is_damage(error):
+        if not is_damage(error):
             raise
         damage = DamagedFile(f"{type(error).__name__}: {error}")
     if held:
@@ -155,7 +155,7 @@ def _gathered(outputs: Iterator[bytes]) -> Iterator[bytes]:
         raise damage
 
 
-def _is_damage(error: Exception) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether the content is to blame, and not the disk or network, which may be tried again."""
     if isinstance(error, OSError):
         return error.errno is None and type(error) is OSError

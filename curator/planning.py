@@ -280,7 +280,7 @@ def packed(parts: Sequence[Part]) -> Iterable[list[Part]]:
     group: list[Part] = []
     size = 0
     for part in parts:
-        if group and (size + part.size > SPLIT_BYTES or len(group) >= SPLIT_PARTS):
+        if group and (part.newer or size + part.size > SPLIT_BYTES or len(group) >= SPLIT_PARTS):
             yield group
             group, size = [], 0
         group.append(part)

@@ -284,17 +284,17 @@ class Dedup(Step):
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a source that one task can read by itself.
+    """A piece of a source that one task can read by itself, in units of the source's choice (bytes, row groups, keys).
 
-    `start` and `stop` are in units of the source's choice (bytes of the decompressed file, row groups,
-    keys). `signature` changes when the content does. `size` is the expected bytes of text, for packing.
-    """
+    `signature` changes when the content does; `size` is the expected bytes of text, for packing; a `newer` part's
+    records take the place of those that parts before it have under the same keys (within a split the first stays)."""
 
     uri: str
     start: int | None = None
     stop: int | None = None
     signature: str = ""
     size: int = 0
+    newer: bool = False
 
 
 @dataclass(frozen=True)
@@ -302,8 +302,7 @@ class Rejected:
     """A record that cannot be read: it goes to `quarantine` and the run goes on.
 
     What a source leaves out on purpose, as images of a crawl or redirects, it may count: one of these for all of a
-    part with one reason, with how many `records` it stands for, position `*`.
-    """
+    part with one reason, with how many `records` it stands for, position `*`."""
 
     position: str
     reason: str

@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from curator.errors import UsageError
 from curator.loading import Plugins
-from curator.plugin import Option
-from curator.registry import suggest
+from curator.plugin import Option, Source
+from curator.registry import Entry, suggest
 
 GATE, LOOK = "gate", "look"
 RESERVED = ("as", "expect", "rules")
@@ -46,8 +46,7 @@ class Used:
 
     def build(self, plugins: Plugins, **more: Any) -> Any:
         entry = plugins.by_ref(self.ref, self.plugin_kind, self.plugin)
-        scalars = {k: v for k, v in self.options.items() if not is_table(v)}
-        return entry.plugin(**scalars, **more)
+        return built(entry, self.options, plugins, **more)
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ class Recipe:
         without measuring.
         """
         from curator.checking import check_rules
-        from curator.recipe_file import file_found, files_found
+        from curator.variables import file_found, files_found
 
         recipe = self
         for target, raw in changes.items():
@@ -247,6 +246,28 @@ def _parsed(value: str, what: str) -> Any:
         return yamlfile.value(value)
     except yaml.YAMLError:
         raise UsageError(f"{what} = {value!r}: not a value as in a recipe") from None
+
+
+def is_source(option: Option) -> bool:
+    """Whether an option is another source: `{plugin: options}` in a recipe, and built for the plugin."""
+    return isinstance(option.type, type) and issubclass(option.type, Source)
+
+
+def built(entry: Entry, options: Options, plugins: Plugins, **more: Any) -> Any:
+    """The plugin with these options, and with the sources that they name in their place."""
+    scalars = {k: v for k, v in options.items() if not is_table(v)}
+    for name, option in entry.plugin.options().items():
+        if is_source(option):
+            ((plugin, inner),) = options[name].items()
+            scalars[name] = built(plugins.get("source", plugin), inner, plugins)
+    return entry.plugin(**scalars, **more)
+
+
+def version_of(entry: Entry, options: Options, plugins: Plugins) -> str:
+    """The plugin's version, with those of the sources that its options name."""
+    inner = [next(iter(options[o.name].items())) for o in entry.plugin.options().values() if is_source(o)]
+    found = (version_of(plugins.get("source", plugin), given, plugins) for plugin, given in inner)
+    return "/".join([entry.version, *found])
 
 
 def is_table(value: Any) -> bool:

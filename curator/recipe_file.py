@@ -11,13 +11,27 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curator import yamlfile
+from curator.checking import resolved, signal_types
 from curator.corpus_cleaner import Look
 from curator.errors import CuratorError, RecipeError, UsageError
 from curator.loading import Plugins
 from curator.plugin import REQUIRED, Dedup, Source, Step
-from curator.recipe import GATE, LOOK, Options, Recipe, StepSpec, Used, checked_value, fingerprint, is_table
+from curator.recipe import (
+    GATE,
+    LOOK,
+    Options,
+    Recipe,
+    StepSpec,
+    Used,
+    built,
+    checked_value,
+    fingerprint,
+    is_source,
+    is_table,
+    version_of,
+)
 from curator.registry import Entry, suggest
-from curator.variables import filled
+from curator.variables import file_found, files_found, filled
 
 
 class RecipeModel(BaseModel):
@@ -147,6 +161,8 @@ class RecipeFile:
         known = entry.plugin.options()
         checked: Options = {}
         for name, value in given.items():
+            if name in known and is_source(known[name]):
+                continue
             if name not in known and not getattr(entry.plugin, "open_options", False):
                 raise self.error(
                     f"{entry.name} has no option {name!r}{suggest(name, known)}", (*path, entry.name, name)
@@ -162,10 +178,12 @@ class RecipeFile:
             except UsageError as error:
                 raise self.error(str(error), (*path, entry.name, name)) from None
         for option in known.values():
-            if option.name not in checked:
+            if option.name not in checked and not (is_source(option) and option.name in given):
                 if option.default is REQUIRED:
                     raise self.error(f"{entry.name} needs the option {option.name!r}", (*path, entry.name))
                 checked[option.name] = option.default
+        for option in filter(is_source, known.values()):
+            checked[option.name] = self.inner(entry, given, checked, option.name, path)
         try:
             return entry.plugin.resolve(checked, lambda file: file_found(file, self.base))
         except UsageError as error:
@@ -176,6 +194,35 @@ class RecipeFile:
         value = str(filled(value))
         path = Path(self.base) / value
         return str(path) if path.is_dir() else value
+
+    def inner(
+        self, entry: Entry, given: Options, checked: Options, option: str, path: yamlfile.Path
+    ) -> dict[str, Options]:
+        """The source that an option names, as {plugin: options}.
+
+        What every source has (text, id, …) stands with the outer one; where not, `checked` gets the inner's default.
+        """
+        place = (*path, entry.name, option)
+        raw, kind = given[option], entry.plugin.options()[option].type
+        if not isinstance(raw, str) and not (isinstance(raw, dict) and len(raw) == 1):
+            raise self.error("one source: `plugin: {option: value}`", place)
+        name, options = self.only(raw, place)
+        try:
+            found = self.plugins.get("source", name)
+        except UsageError as error:
+            raise self.error(str(error), (*place, name)) from None
+        if not issubclass(found.plugin, kind):
+            raise self.error(f"{name} reads no files, so {entry.name} cannot give it any", (*place, name))
+        common = set(kind.options()) - {"path"}
+        for taken in options:
+            if taken == "path":
+                raise self.error(f"{entry.name} gives {name} what it reads; leave it out", (*place, name, taken))
+            if taken in common:
+                raise self.error(f"write it beside {option}:, where every source has it", (*place, name, taken))
+        shared = {n: checked[n] for n in common if n in given}
+        inner = self.options(found, {**options, **shared, "path": ""}, place)
+        checked.update({n: inner[n] for n in common if n not in given})
+        return {name: inner}
 
     def source(self, raw: Any, path: yamlfile.Path) -> Used:
         name, given = self.only(raw, path)
@@ -195,11 +242,12 @@ class RecipeFile:
                     (*path, name, "columns", column),
                 )
         try:
-            document_schema(cast(Source, entry.plugin(**options)))
+            document_schema(cast(Source, built(entry, options, self.plugins)))
         except UsageError as error:
             raise self.error(str(error), (*path, name)) from None
+        version = version_of(entry, options, self.plugins)
         return Used(
-            options["name"], "source", entry.name, entry.ref, entry.version, options, self.line((*path, name))
+            options["name"], "source", entry.name, entry.ref, version, options, self.line((*path, name))
         )
 
     def line(self, path: yamlfile.Path) -> int:
@@ -348,33 +396,3 @@ class RecipeFile:
         if match is None or not 0 <= float(match[1]) <= float(match[2]) <= 1:
             raise self.error(f"{expect!r}: write the share dropped as `expect: {{drop: 0.02..0.4}}`", path)
         return float(match[1]), float(match[2])
-
-
-def resolved(reads: str, before: list[StepSpec]) -> str | None:
-    """The signal that a step reads: of `documents.language`, that of the last earlier step that fills it."""
-    owner, _, column = reads.partition(".")
-    if owner != "documents":
-        return reads
-    return next((f"{s.name}.{s.fills[column]}" for s in reversed(before) if column in s.fills), None)
-
-
-def file_found(path: str, base: str) -> str:
-    """The path of a file, relative to `base`. Raises UsageError where there is none."""
-    found = Path(base) / str(filled(path))
-    if not found.is_file():
-        raise UsageError(f"there is no file {path!r} in {base}")
-    return str(found)
-
-
-def files_found(value: Any, base: str) -> Any:
-    """The value of a FILE option with its paths found: one, or a list; a mapping is the plugin's to resolve."""
-    if isinstance(value, list):
-        return [file_found(path, base) for path in value]
-    return file_found(value, base) if isinstance(value, str) else value
-
-
-def signal_types(step: Step, label: str) -> dict[str, str]:
-    """The DuckDB type of every signal. Raises UsageError for a type that cannot be stored."""
-    from curator.checking import duckdb_types, empty_frame
-
-    return duckdb_types(step.for_measuring().declared_signals(), empty_frame(), label)

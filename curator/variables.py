@@ -1,9 +1,10 @@
-"""Environment variables in the values of a recipe."""
+"""What the values of a recipe stand for: environment variables, and files beside it."""
 
 from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from curator.errors import UsageError
@@ -30,3 +31,18 @@ def filled(value: Any) -> Any:
         return found
 
     return VARIABLE.sub(from_environment, value)
+
+
+def file_found(path: str, base: str) -> str:
+    """The path of a file, relative to `base`. Raises UsageError where there is none."""
+    found = Path(base) / str(filled(path))
+    if not found.is_file():
+        raise UsageError(f"there is no file {path!r} in {base}")
+    return str(found)
+
+
+def files_found(value: Any, base: str) -> Any:
+    """The value of a FILE option with its paths found: one, or a list; a mapping is the plugin's to resolve."""
+    if isinstance(value, list):
+        return [file_found(path, base) for path in value]
+    return file_found(value, base) if isinstance(value, str) else value

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 
-from curator import Part, UsageError
-from curator.files import FileSource, SourceChanged, expand, foreign, relative, root_of, signature, unchanged
+from curator import CuratorError, Part, UsageError
+from curator.files import (
+    FileSource,
+    SourceChanged,
+    expand,
+    foreign,
+    open_raw,
+    relative,
+    root_of,
+    signature,
+    unchanged,
+)
 
 
 @pytest.fixture
@@ -120,6 +135,41 @@ def test_files_in_an_archive(folder: Path) -> None:
     (found,) = expand("zip://**/*.txt::data.zip", str(folder))
     assert found == f"zip://x/one.txt::{folder}/data.zip"
     assert signature(found) == signature(found)
+
+
+@pytest.fixture
+def web(folder: Path) -> Iterator[str]:
+    """The folder's data on a server, where `/broken` is an error of the server's own."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def send_head(self) -> Any:
+            return self.send_error(503) if self.path == "/broken" else super().send_head()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    serve = functools.partial(Handler, directory=str(folder / "data"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_files_of_a_web_server(folder: Path, web: str) -> None:
+    """One is read by its address; one that is missing is another matter than a server that is down or broken."""
+    pytest.importorskip("aiohttp", reason="fsspec reads http with it; s3fs brings it")
+    (found,) = expand(f"{web}/deep/c.txt")
+    before = signature(found)
+    with open_raw(found) as file:
+        assert file.read() == b"deep/c.txt"
+    (folder / "data/deep/c.txt").write_text("other")
+    assert signature(found, fresh=True) != before
+    with pytest.raises(UsageError, match=r"/none\.txt' names no file or folder"):
+        expand(f"{web}/none.txt")
+    for path in (f"{web}/broken", "http://127.0.0.1:1/x.txt"):
+        with pytest.raises(CuratorError, match="cannot be listed") as error:
+            expand(path)
+        assert not isinstance(error.value, UsageError)  # or a source that was read would count as gone
 
 
 def test_no_password_in_an_address() -> None:

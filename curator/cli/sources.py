@@ -87,8 +87,8 @@ def _print(found: SourcePreview, unredacted: bool) -> None:
     if found.quarantined:
         looked_at = ", ".join(f"{n} {reason}" for reason, n in found.reasons.most_common())
         out.print(f"\n  quarantined, of those looked at: {looked_at}", markup=False, soft_wrap=True)
-        first = found.quarantined[0]
-        out.print(f"  as {first.uri} at {first.position}: {first.detail}", markup=False, soft_wrap=True)
+        for first in [q for q in found.quarantined if q.position != "*"][:1]:
+            out.print(f"  as {first.uri} at {first.position}: {first.detail}", markup=False, soft_wrap=True)
     out.print()
 
 

@@ -40,7 +40,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, BinaryIO, Literal, cast
+from typing import Annotated, Any, BinaryIO, ClassVar, Literal, cast
 
 from curator import CuratorError, Rejected, Source, UsageError
 from curator.files import MIB
@@ -75,7 +75,7 @@ class Extractor:
     """Takes the text out of pages, under limits."""
 
     def __init__(self, name: str, *, max_bytes: int, seconds: float, memory: int) -> None:
-        """`name` is resiliparse, trafilatura or none. Raises UsageError where its packages are missing."""
+        """`name` is resiliparse, trafilatura or none, or pdf. Raises UsageError where its packages are missing."""
         need_web(f"extract: {name}", *NEEDS.get(name, ()))
         self.name, self.max_bytes, self.seconds, self.memory = name, max_bytes, seconds, memory
         self._process: _Process | None = None
@@ -261,7 +261,7 @@ class PageSource(Source):
     )
 
     #: what failed of a higher limit is read again by `curator run --retry`, all else stays as it is
-    without_effect = ("name", "path", "max_page_seconds", "max_page_memory")
+    without_effect: ClassVar[Sequence[str]] = ("name", "path", "max_page_seconds", "max_page_memory")
 
     def check(self) -> None:
         """Raises UsageError where what extracts is not installed: before any work."""

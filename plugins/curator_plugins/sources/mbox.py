@@ -44,6 +44,7 @@ class Mbox(FileSource):
     """Messages of mbox files, .eml files and Maildir folders, plain or compressed."""
 
     version = 1
+    endings = (".mbox", ".eml")
     quotes: Annotated[Literal["keep", "drop"], "drop: take out lines that quote others"] = "keep"
     signatures: Annotated[
         Literal["keep", "drop"], "drop: take out what follows a line `-- `, and PGP's armour"

@@ -86,6 +86,10 @@ def extract(
     page: bytes, extractor: str, url: str | None = None, charset: str | None = None
 ) -> dict[str, Any]:
     """{text, charset} of a page, and title, language, published, canonical (its own address) where it has them."""
+    if extractor == "pdf":
+        from curator_plugins.sources import pdf_text
+
+        return pdf_text.extract(page)
     from resiliparse.parse.html import HTMLTree
 
     markup, name = decode(page, charset)

@@ -36,15 +36,10 @@ class Parquet(FileSource):
         with open_raw(uri) as raw:
             try:
                 file = _open(raw)
-            except _damage():
+            except damage():
                 yield Part(uri, signature=signed)  # reading it says what is wrong
                 return
-            names = file.schema_arrow.names
-            if self.text not in names and self.text.partition(".")[0] not in names:
-                raise UsageError(
-                    f"source {self.name!r}: {uri} has no column {self.text!r}; it has {', '.join(names)}. "
-                    "Name the one that holds the text with `text:`"
-                )
+            self._check_text(uri, file.schema_arrow.names)
             sizes = [file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups)]
         start = held = 0
         for group, size in enumerate(sizes):
@@ -53,11 +48,18 @@ class Parquet(FileSource):
                 yield Part(uri, start, group + 1, signed, held)
                 start, held = group + 1, 0
 
+    def _check_text(self, uri: str, names: list[str]) -> None:
+        if self.text not in names and self.text.partition(".")[0] not in names:
+            raise UsageError(
+                f"source {self.name!r}: {uri} has no column {self.text!r}; it has {', '.join(names)}. "
+                "Name the one that holds the text with `text:`"
+            )
+
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part), open_raw(part.uri) as raw:
             try:
                 file = _open(raw)
-            except _damage() as error:
+            except damage() as error:
                 is_parquet = foreign(part.uri) == "Parquet"
                 yield Rejected("0", "damaged_file" if is_parquet else "wrong_format", str(error))
                 return
@@ -75,7 +77,7 @@ def _open(raw: Any) -> pq.ParquetFile:
     return pq.ParquetFile(raw, pre_buffer=False, buffer_size=MIB)
 
 
-def _damage() -> tuple[type[Exception], ...]:
+def damage() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
     # Arrow says OSError of bad Thrift and bad compression alike; an errno would be the disk's
@@ -87,18 +89,18 @@ def _group(file: pq.ParquetFile, number: int, row: int) -> Iterator[dict[str, An
     rows = max(1, min(10_000, SLICE * group.num_rows // max(group.total_byte_size, 1)))
     try:
         for batch in file.iter_batches(rows, row_groups=[number], use_threads=False):
-            for record in _records(batch, row):
+            for record in records(batch, row):
                 if isinstance(record, dict):
                     record["#position"] = str(row)
                 yield record
                 row += 1
-    except _damage() as error:
+    except damage() as error:
         if getattr(error, "errno", None) is not None:
             raise
         yield Rejected(str(row), "damaged_file", f"row group {number}, from row {row}: {error}")
 
 
-def _records(batch: pa.RecordBatch, row: int) -> Iterator[dict[str, Any] | Rejected]:
+def records(batch: pa.RecordBatch, row: int) -> Iterator[dict[str, Any] | Rejected]:
     import pyarrow as pa
 
     schema = pa.schema([field.with_type(_in_microseconds(field.type)) for field in batch.schema])

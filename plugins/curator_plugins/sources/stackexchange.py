@@ -46,6 +46,7 @@ class Stackexchange(FileSource):
     """Questions with their answers from Posts.xml files, plain or compressed."""
 
     version = 1
+    endings = ("posts.xml",)
     answers: Annotated[Literal["accepted", "all", "none"], "answers that follow the question"] = "all"
     min_score: Annotated[int | None, "posts with a lower score are left out"] = None
     site: Annotated[

@@ -50,7 +50,7 @@ class Text(FileSource):
             if isinstance(text, Rejected):
                 yield text
                 return
-            front, body = _front_matter(text) if self.front_matter else ({}, text)
+            front, body = front_matter(text) if self.front_matter else ({}, text)
             fields = self._fields(front)
             for position, title, piece in self._pieces(body):
                 record = {**fields, self.text: piece, "#position": str(position)}
@@ -122,8 +122,9 @@ def _heading(text: str) -> str | None:
     return found.group(1) if found else None
 
 
-def _front_matter(text: str) -> tuple[dict[str, Any], str]:
-    found = FRONT_MATTER.match(text, 0, FRONT_MATTER_CHARS) if text.startswith("---") else None
+def front_matter(text: str, chars: int = FRONT_MATTER_CHARS) -> tuple[dict[str, Any], str]:
+    """The YAML between dashes at the beginning, and the text after it; {} and the whole where there is none."""
+    found = FRONT_MATTER.match(text, 0, chars) if text.startswith("---") else None
     if not found:
         return {}, text
     import yaml

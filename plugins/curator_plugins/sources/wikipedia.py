@@ -45,6 +45,7 @@ class Wikipedia(FileSource):
     """Articles of MediaWiki XML dumps, plain, bz2 (also multistream), gzip, zstd or xz."""
 
     version = 1
+    endings = ("-pages-articles.xml", "-pages-articles-multistream.xml")
     namespaces: Annotated[list[int], "numbers of the namespaces that are read; 0 are articles"] = [0]
     seconds: Annotated[float, "of CPU that one page may take"] = 10.0
     memory: Annotated[int, "bytes that parsing may take"] = 1 << 30

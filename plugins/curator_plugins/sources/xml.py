@@ -38,6 +38,7 @@ class Xml(FileSource):
     """Records of XML or SGML files, plain or compressed."""
 
     version = 1
+    endings = (".xml",)
     record: Annotated[
         str, "path of the elements that are documents: act, library/act, or /* for the whole file"
     ] = "/*"
