@@ -214,7 +214,7 @@ def test_an_unknown_plugin_is_suggested() -> None:
     ):
         Plugins().step("gopher_qualty")
     with pytest.raises(
-        UsageError, match=r"^there is no source 'zzz'; there are: csv, html, jsonl, mbox, parquet, sql, stackexchange, text, tsv, warc, wikipedia, xml$"
+        UsageError, match=r"^there is no source 'zzz'; there are: csv, jsonl, mbox, parquet, sql, stackexchange, text, tsv, wikipedia, xml$"
     ):
         Plugins().get("source", "zzz")
 
