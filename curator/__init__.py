@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curator.errors import CuratorError, FetchError, GuardError, PluginError, RecipeError, UsageError
+from curator.errors import (
+    CuratorError,
+    FetchError,
+    GuardError,
+    NothingToRead,
+    PluginError,
+    RecipeError,
+    UsageError,
+)
 from curator.hookspecs import hookimpl
 from curator.plugin import Classifier, Cleaner, Dedup, Exporter, Filter, Part, Plugin, Rejected, Source, Step
 
@@ -27,6 +35,7 @@ __all__ = [
     "FetchError",
     "Filter",
     "GuardError",
+    "NothingToRead",
     "Part",
     "Plugin",
     "PluginError",

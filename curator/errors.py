@@ -23,6 +23,10 @@ class RecipeError(UsageError):
         super().__init__(f"{place}: {key + ': ' if key else ''}{message}")
 
 
+class NothingToRead(UsageError):
+    """A source has nothing: no file, no row. Of one that was read before, everything has vanished."""
+
+
 class FetchError(CuratorError):
     """What a source fetches from elsewhere cannot be reached now; the run goes on with what is there."""
 

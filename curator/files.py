@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import xxhash
 
-from curator.errors import CuratorError, UsageError
+from curator.errors import CuratorError, NothingToRead, UsageError
 from curator.plugin import Part, Source
 
 MIB = 1 << 20
@@ -106,7 +106,7 @@ def expand(path: str, base: str = ".") -> list[str]:
     files = sorted(set(found) - set(refused))
     if not files:
         skipped = "".join(f"; skipped {name}: it is {why}" for name, why in list(refused.items())[:3])
-        raise UsageError(f"path {path!r} names no file in {root} (paths start from {base!r}){skipped}")
+        raise NothingToRead(f"path {path!r} names no file in {root} (paths start from {base!r}){skipped}")
     return files
 
 
@@ -194,7 +194,7 @@ def _expand_remote(path: str, base: str) -> list[str]:
             raise CuratorError(f"path {path!r} cannot be listed: {type(told).__name__}: {told}") from error
         names = []
     if not names:
-        raise UsageError(f"path {path!r} names no file or folder")
+        raise NothingToRead(f"path {path!r} names no file or folder")
     head, chain, tail = path.partition("::")
     protocol = head.partition("://")[0]
     return [(n if "://" in n else f"{protocol}://{n.lstrip('/')}") + chain + tail for n in sorted(names)]

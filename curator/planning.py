@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import xxhash
 
-from curator.errors import CuratorError, FetchError, RecipeError, UsageError
+from curator.errors import CuratorError, FetchError, NothingToRead, RecipeError, UsageError
 from curator.fetching import fetch, source_of
 from curator.loading import Plugins
 from curator.pipeline import ReadTask
@@ -48,34 +48,38 @@ def current_parts(
     *,
     limit: int | None = None,
 ) -> tuple[dict[str, list[Part]], list[str]]:
-    """What each source has now, after it fetched what is missing; and what could not be fetched.
+    """What each source has now, after it fetched what is missing; and which could not be reached, and why.
 
-    `known`: the parts in force of the sources that were read before. With a `limit` no more than about so many
-    records are fetched. Raises RecipeError for a source with nothing, naming its line; of one that was read
-    before all files may have vanished.
+    `known`: the parts in force of the sources that were read before. Of these all files may have vanished; one that
+    cannot be reached is left out of what is returned, so that its plan stays. With a `limit` no more than about so
+    many records are fetched. Raises RecipeError, naming the line, for any other source with nothing.
     """
     plugins = Plugins(recipe.plugins)
     found, failed = {}, []
     for used in recipe.sources:
         reading = _reading(used, plugins)
         source = source_of(used, plugins, recipe.base, recipe.corpus, _same_reading(known.get(used.name, ()), reading))
-        unfetched = None
+        parts: list[Part] | None = []
+        away: CuratorError | None = None
         try:
             try:
                 fetch(source, progress, limit)
             except FetchError as error:
-                unfetched = error
+                away = error
             parts = list(source.parts())
         except Exception as error:  # a source's plugin may raise anything
-            if not isinstance(error, UsageError | FileNotFoundError) or used.name not in known:
+            was_read = used.name in known
+            if was_read and isinstance(error, CuratorError) and not isinstance(error, UsageError):
+                parts, away = None, error
+            elif not was_read or not isinstance(error, NothingToRead | FileNotFoundError):
                 raise RecipeError(
-                    str(unfetched or error), file=recipe.file, line=used.line, key=f"source {used.name}"
+                    str(away or error), file=recipe.file, line=used.line, key=f"source {used.name}"
                 ) from error
-            parts = []
-        if unfetched:
-            failed.append(f"source {used.name}: {unfetched}")
-            progress.note(f"fetching stopped, the next run goes on from there: {failed[-1]}")
-        found[used.name] = [replace(p, signature=f"{p.signature}:{reading}") for p in parts]
+        if away:
+            failed.append(str(away) if f"source '{used.name}'" in str(away) else f"source {used.name}: {away}")
+            progress.note(f"{failed[-1]}; what was read or fetched before stays, the next run tries again")
+        if parts is not None:
+            found[used.name] = [replace(p, signature=f"{p.signature}:{reading}") for p in parts]
     return found, failed
 
 
@@ -143,7 +147,8 @@ def plan_splits(
     Files with records that are quarantined for one of the reasons `retry` are read again.
     """
     changes = Changes()
-    for used in recipe.sources:
+    sources = [used for used in recipe.sources if used.name in parts]
+    for used in sources:
         stored = con.execute(
             "SELECT p.split_id, p.ordinal, p.uri, p.start, p.stop, p.signature, p.state, s.state FROM parts p "
             "JOIN splits s USING (split_id) WHERE p.source = ? AND p.state IN ('present', 'vanished')",
@@ -186,7 +191,7 @@ def plan_splits(
         changes.new[used.name] = _store(con, used, fresh)
         _drop_empty(con, used.name)
     con.execute("UPDATE splits SET state = 'planned' WHERE state = 'failed'")
-    for used in recipe.sources:
+    for used in sources:
         _bring_back(con, used, parts[used.name])
         _retry(con, used, parts[used.name], retry)
     return changes

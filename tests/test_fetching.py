@@ -20,7 +20,7 @@ from tests.conftest import Workshop
 SHELF = '''
 import os, shutil
 from pathlib import Path
-from curator import FetchError, Part, Rejected, Source, UsageError, hookimpl
+from curator import CuratorError, FetchError, NothingToRead, Part, Rejected, Source, UsageError, hookimpl
 
 class Shelf(Source):
     """Pages of a folder, fetched one by one."""
@@ -43,8 +43,10 @@ class Shelf(Source):
 
     def parts(self):
         pages = sorted(Path(self.folder).glob("*.txt"))
+        if Path(self.base, "away").exists():
+            raise CuratorError("the shelf is away")
         if not pages:
-            raise UsageError("nothing was fetched")
+            raise NothingToRead("nothing was fetched")
         old = {p.uri for p in self.known}
         yield from self.known
         yield from (Part(p.name, signature="v1", size=p.stat().st_size) for p in pages if p.name not in old)
@@ -127,6 +129,29 @@ def test_an_outage_before_the_first_page(shop: Shop) -> None:
     (shop.server / "down").write_text("a")
     with pytest.raises(RecipeError, match=r"test\.yaml:4: source shelf: a does not answer"):
         shop.run()
+
+
+def test_a_source_that_is_away_keeps_its_documents(shop: Shop) -> None:
+    """Once read, it may be away: the run tells it and goes on, and not even --prune takes anything out; a mistake stops."""
+    (shop.workshop.folder / "away").touch()
+    with pytest.raises(RecipeError, match=r"test\.yaml:4: source shelf: the shelf is away"):
+        shop.run()
+    (shop.workshop.folder / "away").unlink()
+    shop.run()
+    (shop.workshop.folder / "away").touch()
+    shop.page("d", "page d")
+    report = shop.run(prune=True)
+    assert (report.failed, report.changes.vanished, len(shop.texts())) == (["source shelf: the shelf is away"], {}, 3)
+    (shop.workshop.folder / "away").unlink()
+    assert (shop.run().failed, len(shop.texts())) == ([], 4)
+    (shop.workshop.folder / "shelf.py").write_text(SHELF.replace("raise NothingToRead", "raise UsageError"))
+    for page in shop.fetched.iterdir():
+        page.unlink()
+    for page in shop.server.glob("*.txt"):
+        page.unlink()
+    with pytest.raises(RecipeError, match="nothing was fetched"):
+        shop.run(prune=True)
+    assert len(shop.texts()) == 4
 
 
 def test_a_trial_fetches_no_more_than_it_needs(shop: Shop) -> None:

@@ -35,7 +35,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from curator import Part, Rejected, UsageError, hookimpl
+from curator import NothingToRead, Part, Rejected, UsageError, hookimpl
 from curator.errors import FetchError
 from curator.files import unchanged
 from curator.lines import lines
@@ -119,7 +119,7 @@ class Crawl(OnlineSource, PageSource):
                 if b'"rejected":' in log.read():
                     found += self.local(file)
         if not found:
-            raise UsageError(f"source {self.name!r}: nothing was fetched")
+            raise NothingToRead(f"source {self.name!r}: nothing was fetched")
         yield from found
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:

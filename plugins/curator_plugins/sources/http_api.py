@@ -32,7 +32,7 @@ import xxhash
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from curator import Part, Rejected, UsageError, hookimpl
+from curator import NothingToRead, Part, Rejected, UsageError, hookimpl
 from curator.files import unchanged
 from curator.lines import lines
 from curator.plugin import SECRET
@@ -115,7 +115,7 @@ class HttpApi(OnlineSource):
     def parts(self) -> Iterator[Part]:
         files = PageLog(self._pages()).files()
         if not files:
-            raise UsageError(f"source {self.name!r}: nothing was fetched from {self.url}")
+            raise NothingToRead(f"source {self.name!r}: nothing was fetched from {self.url}")
         for file in files:
             yield from self.local(file)
 

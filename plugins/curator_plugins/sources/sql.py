@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import xxhash
 
-from curator import CuratorError, Part, Rejected, Source, UsageError, hookimpl
+from curator import CuratorError, NothingToRead, Part, Rejected, Source, UsageError, hookimpl
 from curator.files import MIB, SourceChanged, signature
 from curator.lines import PART
 from curator.plugin import SECRET
@@ -112,7 +112,7 @@ class Sql(Source):
     def _whole(self, connection: sa.Connection, database: Database, size: int) -> Iterator[Part]:
         rows = self._count(connection)
         if rows == 0:
-            raise UsageError(f"{self._what}: the query gives no rows from {database.shown}")
+            raise NothingToRead(f"{self._what}: the query gives no rows from {database.shown}")
         ends = [self._end(connection, self.key, last=last) for last in (False, True)] if self.key else []
         if self.key and (missing := self._count(connection, _column(self.key).is_(None))):
             raise CuratorError(f"{self._what}: key {self.key!r} is NULL in {missing} rows; exclude them")
@@ -132,7 +132,7 @@ class Sql(Source):
         before, seen = _end_of(self.known)
         latest = self._latest(connection, before)
         if latest is None:
-            raise UsageError(f"{self._what}: the query gives no rows from {database.shown}")
+            raise NothingToRead(f"{self._what}: the query gives no rows from {database.shown}")
         found = Range(since, before, latest)
         if before is not None:
             stretch = self._stretch(before)
