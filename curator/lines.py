@@ -203,14 +203,14 @@ def line_parts(uri: str) -> Iterator[Part]:
 
 
 def _ratio(sample: bytes, kind: str) -> float:
-    size = taken = 0
+    size = 0
     file = io.BytesIO(sample)
     with contextlib.suppress(DamagedFile):  # the sample ends within a frame
         for piece in _gathered(_decompressed(file, kind)):
-            size, taken = size + len(piece), file.tell()
+            size += len(piece)
             if size > EXPANDED >> 4:
-                break
-    return max(size / max(taken, 1), 1.0)
+                return size / file.tell()
+    return max(size / len(sample), 1.0)
 
 
 def lines(
