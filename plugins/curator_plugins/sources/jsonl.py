@@ -49,7 +49,7 @@ class Jsonl(FileSource):
                         continue
                     record = _second_try(line, str(offset))
                 if type(record) is dict:
-                    record["#position"] = str(offset)
+                    record["#position"] = offset
                 elif not isinstance(record, Rejected):
                     record = Rejected(str(offset), "bad_json", f"not an object but {line[:100].decode()}")
                 yield record

@@ -1,0 +1,120 @@
+"""The headers of Parquet's pages, looked at before Arrow allocates what they declare.
+
+A header is a Thrift struct of the compact protocol (parquet.thrift, PageHeader): type, size before and after
+compression, and what is skipped here. Rejected: trusting the sizes that the file's footer sums up, as Arrow does
+not hold pages to them; libraries of Thrift, for the 30 lines that skip a struct.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from curator.files import MIB
+from curator.lines import DamagedFile, DecompressionBomb
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+LARGE = 64 * MIB  #: bytes that a page may have whatever its ratio
+HEADER = 1 << 10  #: bytes of a header that are read at first; statistics may make it longer
+DICTIONARY = 2  #: type of a page
+
+
+def dictionaries(raw: BinaryIO, group: pq.RowGroupMetaData, max_ratio: float) -> dict[str, int]:
+    """Bytes before compression of the dictionary of each column of a row group that has one of bytes or text.
+
+    Raises DecompressionBomb where a page expands beyond `max_ratio`, and DamagedFile where a header is none.
+    """
+    found: dict[str, int] = {}
+    for number in range(group.num_columns):
+        column = group.column(number)
+        name = column.path_in_schema
+        at = min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset)
+        stop, left = at + column.total_compressed_size, column.num_values
+        while at < stop and left > 0:
+            kind, size, stored, values, length = _header(raw, at, name)
+            if size > LARGE and size > max_ratio * max(stored, 1):
+                raise DecompressionBomb(
+                    f"a page of column {name!r} expands from {stored} to {size} bytes, over "
+                    f"{max_ratio:g} times its size; if that is text, raise max_ratio"
+                )
+            if kind == DICTIONARY and column.physical_type.endswith("BYTE_ARRAY"):
+                found[name] = max(size, found.get(name, 0))
+            at += length + stored
+            left -= values
+    return found
+
+
+def _header(raw: BinaryIO, at: int, column: str) -> tuple[int, int, int, int, int]:
+    """(type, size, size as stored, values, length of the header) of the page at a byte of the file."""
+    raw.seek(at)
+    data = raw.read(HEADER)
+    while True:
+        try:
+            fields, length = _struct(data, 0, 0)
+            kind, size, stored = fields[1], fields[2], fields[3]
+            data_page = fields.get(5) or fields.get(8) or {}
+            values = data_page.get(1, 0)
+            if size < 0 or stored < 0 or values < 0:
+                raise ValueError
+            return kind, size, stored, values, length
+        except IndexError:
+            more = raw.read(len(data))
+            if not more or len(data) > 16 * MIB:
+                break
+            data += more
+        except (KeyError, ValueError, TypeError, AttributeError):
+            break
+    raise DamagedFile(f"column {column!r} has no page at byte {at}")
+
+
+def _struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
+    """(field number -> integer, struct or None, place after it) of a struct at a place."""
+    fields: dict[int, Any] = {}
+    number = 0
+    if depth > 8:
+        raise ValueError
+    while head := data[at]:
+        at += 1
+        if head >> 4:
+            number += head >> 4
+        else:
+            value, at = _varint(data, at)
+            number = _signed(value)
+        fields[number], at = _value(data, at, head & 15, depth)
+    return fields, at + 1
+
+
+def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
+    if kind in (1, 2):  # true, false
+        return None, at
+    if kind == 3:  # byte
+        return None, at + 1
+    if kind in (4, 5, 6):  # integers
+        value, at = _varint(data, at)
+        return _signed(value), at
+    if kind == 7:  # double
+        return None, at + 8
+    if kind == 8:  # bytes
+        length, at = _varint(data, at)
+        if at + length > len(data):
+            raise IndexError
+        return None, at + length
+    if kind == 12:
+        return _struct(data, at, depth + 1)
+    raise ValueError  # lists, sets and maps are in no header of a page
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError
+
+
+def _signed(value: int) -> int:
+    return (value >> 1) ^ -(value & 1)
