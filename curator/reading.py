@@ -13,7 +13,7 @@ import bisect
 import io
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,9 @@ from curator.errors import PluginError
 from curator.mapping import ROW, Mapper, Refused, document_schema
 from curator.plugin import Part, Rejected, Source
 from curator.tables import Mapped, Rows, mapped
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BATCH_BYTES = 8 << 20
 BATCH_ROWS = 10_000
@@ -95,7 +98,7 @@ def read_documents(
                     batch.values += row
                     batch.parts.append(ordinal)
                     batch.held += len(text)
-                    batch.ends.append(batch.held)
+                    batch.ends.append(batch.ends[-1] + len(text))
                 if batch.held >= BATCH_BYTES or len(batch.parts) >= BATCH_ROWS or len(batch.bad) >= BATCH_ROWS:
                     yield batch.taken()
     if batch.parts or batch.bad:
@@ -126,9 +129,10 @@ class _Batch:
 
     def _start(self) -> None:
         self.bad: list[Quarantined] = []
+        self._chunks: list[pa.LargeStringArray] = []  # texts before those that gather
         self.texts = io.BytesIO()
-        self.ends = [0]  # of the texts
-        self.held = 0  # bytes of them
+        self.ends = [0]  # of the texts in it
+        self.held = 0  # bytes of all texts
         self.parts: list[int] = []  # each document's
         self.values: list[Any] = []  # all of a document, and all of the next: tuples would be the collector's work
 
@@ -136,13 +140,12 @@ class _Batch:
         """The batches that are full on the way."""
         ends, start, n = documents.ends, 0, len(documents.doc_keys)
         width = len(documents.values) // max(n, 1)
+        self._close_chunk()
         while start < n:
-            shift = self.held - ends[start]
-            filled = bisect.bisect_left(ends, BATCH_BYTES - shift, start + 1)
+            filled = bisect.bisect_left(ends, ends[start] + BATCH_BYTES - self.held, start + 1)
             stop = min(filled, start + BATCH_ROWS - len(self.parts), n)
-            self.texts.write(documents.texts[ends[start] : ends[stop]])
-            self.ends += [end + shift for end in ends[start + 1 : stop + 1]]
-            self.held = self.ends[-1]
+            self._chunks.append(documents.texts.slice(start, stop - start))
+            self.held += ends[stop] - ends[start]
             self.parts += [ordinal] * (stop - start)
             self.values += documents.values[start * width : stop * width]
             start = stop
@@ -155,12 +158,20 @@ class _Batch:
         self._start()
         return taken
 
+    def _close_chunk(self) -> None:
+        import pyarrow as pa
+
+        if n := len(self.ends) - 1:
+            # they are UTF-8 already: Polars need not look at them again
+            buffers = [None, pa.py_buffer(np.array(self.ends)), pa.py_buffer(self.texts.getbuffer())]
+            self._chunks.append(pa.Array.from_buffers(pa.large_string(), n, buffers))
+            self.texts, self.ends = io.BytesIO(), [0]
+
     def _frame(self) -> pl.DataFrame:
         import pyarrow as pa
 
-        # texts are UTF-8 already: Polars need not look at them again
-        buffers = [None, pa.py_buffer(np.array(self.ends)), pa.py_buffer(self.texts.getbuffer())]
-        texts = pa.Array.from_buffers(pa.large_string(), len(self.parts), buffers)
+        self._close_chunk()
+        texts = pa.chunked_array(self._chunks, pa.large_string())
         columns: dict[str, Any] = {
             "source": [self._name] * len(self.parts),
             "text": pl.from_arrow(texts),

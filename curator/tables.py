@@ -47,10 +47,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Mapped:
-    """Documents of a table: text n is `texts[ends[n]:ends[n + 1]]`; `values` are all of the first row, as
+    """Documents of a table: text n is from byte `ends[n]` to `ends[n + 1]`; `values` are all of the first row, as
     `Mapper.row` gives them, then all of the next."""
 
-    texts: memoryview
+    texts: pa.LargeStringArray
     ends: list[int]
     values: list[Any]
     doc_keys: list[str]
@@ -71,7 +71,7 @@ def mapped(found: Rows, mapper: Mapper, part: Part) -> Mapped | None:
     try:
         texts.validate(full=True)
         others = _with_microseconds(batch.drop_columns([source.text]))
-        ids = [None] * batch.num_rows
+        ids: list[Any] = [None] * batch.num_rows
         if mapper.id in names:
             ids = others.column(mapper.id).to_pylist()
             others = others.drop_columns([mapper.id])
@@ -90,7 +90,7 @@ def mapped(found: Rows, mapper: Mapper, part: Part) -> Mapped | None:
             id if type(id) is str and id else mapper.key(id, records[n] if records else {}, part, str(found.first + n))
             for n, id in enumerate(ids)
         ]
-        columns = [keys, [mapper.doc_key(key) for key in keys]]
+        columns: list[Any] = [keys, [mapper.doc_key(key) for key in keys]]
         columns.append([text_hash(content[start:stop]) for start, stop in itertools.pairwise(ends)])
         if records:
             columns += zip(*map(mapper.rest, records), strict=True)
@@ -102,7 +102,7 @@ def mapped(found: Rows, mapper: Mapper, part: Part) -> Mapped | None:
     values: list[Any] = [None] * (len(keys) * len(columns))
     for n, column in enumerate(columns):
         values[n :: len(columns)] = column
-    return Mapped(content, ends, values, columns[1], columns[2])
+    return Mapped(texts, ends, values, columns[1], columns[2])
 
 
 def _any_blank(content: memoryview, ends: np.ndarray[Any, np.dtype[np.int64]]) -> bool:
