@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import MIB, FileSource, foreign, open_raw, signature, unchanged
+from curator.files import MIB, FileSource, foreign, listed, open_raw, signature, unchanged
 from curator.lines import PART, DamagedFile
 from curator.tables import Rows
 from curator_plugins.sources.parquet_pages import dictionaries
@@ -49,7 +49,7 @@ class Parquet(FileSource):
             names = file.schema_arrow.names
             if self.text not in names and self.text.partition(".")[0] not in names:
                 raise UsageError(
-                    f"source {self.name!r}: {uri} has no column {self.text!r}; it has {', '.join(names)}. "
+                    f"source {self.name!r}: {uri} has no column {self.text!r}; it has {listed(names)}. "
                     "Name the one that holds the text with `text:`"
                 )
             sizes = [file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups)]

@@ -66,16 +66,16 @@ class Text(FileSource):
         if kind:
             return Rejected("0", "wrong_format", f"this is {kind}, not text")
         limit = 4 * self.max_chars
-        held: list[bytes] = []
+        held = bytearray()
         try:
-            for piece in decompressed(uri):
-                held.append(piece)
-                if sum(map(len, held)) > limit:
+            for piece in decompressed(uri, max_ratio=self.max_ratio):
+                held += piece
+                if len(held) > limit:
                     return Rejected("0", "too_large", f"more than {limit} bytes")
         except DamagedFile as error:
-            return Rejected("0", "damaged_file", str(error))
+            return Rejected("0", error.reason, str(error))
         try:
-            return b"".join(held).decode(self.encoding).removeprefix("\ufeff")
+            return held.decode(self.encoding).removeprefix("\ufeff")
         except UnicodeError as error:
             reason = "invalid_utf8" if self.encoding.lower().startswith("utf") else "bad_encoding"
             return Rejected("0", reason, str(error))
