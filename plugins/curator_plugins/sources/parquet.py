@@ -43,16 +43,16 @@ class Parquet(FileSource):
         with open_raw(uri) as raw:
             try:
                 file = _open(raw)
+                names = file.schema_arrow.names
+                sizes = [file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups)]
             except _damage():
                 yield Part(uri, signature=signed)  # reading it says what is wrong
                 return
-            names = file.schema_arrow.names
             if self.text not in names and self.text.partition(".")[0] not in names:
                 raise UsageError(
                     f"source {self.name!r}: {uri} has no column {self.text!r}; it has {listed(names)}. "
                     "Name the one that holds the text with `text:`"
                 )
-            sizes = [file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups)]
         start = held = 0
         for group, size in enumerate(sizes):
             held += size
@@ -68,11 +68,11 @@ class Parquet(FileSource):
         with unchanged(part), open_raw(part.uri) as raw:
             try:
                 file = _open(raw)
+                groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
             except _damage() as error:
                 is_parquet = foreign(part.uri) == "Parquet"
                 yield Rejected("0", "damaged_file" if is_parquet else "wrong_format", str(error))
                 return
-            groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
             stop = len(groups) if part.stop is None else part.stop
             row = sum(group.num_rows for group in groups[: part.start or 0])
             for number in range(part.start or 0, stop):
@@ -89,8 +89,9 @@ def _open(raw: Any) -> pq.ParquetFile:
 def _damage() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
-    # Arrow says OSError of bad Thrift and bad compression alike; an errno would be the disk's
-    return (pa.ArrowException, OSError)
+    # Arrow says OSError of bad Thrift and bad compression alike; an errno would be the disk's. Names that are no
+    # UTF-8, and numbers that do not fit, are Python's errors
+    return (pa.ArrowException, OSError, ValueError, OverflowError, LookupError)
 
 
 def _group(
@@ -121,10 +122,11 @@ def _longest_word(raw: Any, file: pq.ParquetFile, number: int, name: str) -> int
     import pyarrow.parquet as pq
 
     twin = pq.ParquetFile(raw, metadata=file.metadata, pre_buffer=False, buffer_size=MIB, read_dictionary=[name])
-    column = next(twin.iter_batches(1, row_groups=[number], columns=[name], use_threads=False)).column(0)
-    if not pa.types.is_dictionary(column.type):
-        return None
-    return pc.max(pc.binary_length(column.dictionary)).as_py()  # type: ignore[no-any-return]
+    for batch in twin.iter_batches(1, row_groups=[number], columns=[name], use_threads=False):
+        if batch.num_columns == 1 and pa.types.is_dictionary(batch.column(0).type):
+            return pc.max(pc.binary_length(batch.column(0).dictionary)).as_py()  # type: ignore[no-any-return]
+        break
+    return None
 
 
 @hookimpl

@@ -26,6 +26,7 @@ def dictionaries(raw: BinaryIO, group: pq.RowGroupMetaData, max_ratio: float) ->
     Raises DecompressionBomb where a page expands beyond `max_ratio`, and DamagedFile where a header is none.
     """
     found: dict[str, int] = {}
+    end = raw.seek(0, 2)
     for number in range(group.num_columns):
         column = group.column(number)
         name = column.path_in_schema
@@ -33,6 +34,8 @@ def dictionaries(raw: BinaryIO, group: pq.RowGroupMetaData, max_ratio: float) ->
         stop, left = at + column.total_compressed_size, column.num_values
         while at < stop and left > 0:
             kind, size, stored, values, length = _header(raw, at, name)
+            if at + length + stored > min(stop, end):
+                raise DamagedFile(f"a page of column {name!r} has {stored} bytes, more than there are")
             if size > LARGE and size > max_ratio * max(stored, 1):
                 raise DecompressionBomb(
                     f"a page of column {name!r} expands from {stored} to {size} bytes, over "
@@ -47,8 +50,8 @@ def dictionaries(raw: BinaryIO, group: pq.RowGroupMetaData, max_ratio: float) ->
 
 def _header(raw: BinaryIO, at: int, column: str) -> tuple[int, int, int, int, int]:
     """(type, size, size as stored, values, length of the header) of the page at a byte of the file."""
-    raw.seek(at)
-    data = raw.read(HEADER)
+    raw.seek(max(at, 0))
+    data = raw.read(HEADER) if at >= 0 else b""
     while True:
         try:
             fields, length = _struct(data, 0, 0)
@@ -59,7 +62,7 @@ def _header(raw: BinaryIO, at: int, column: str) -> tuple[int, int, int, int, in
                 raise ValueError
             return kind, size, stored, values, length
         except IndexError:
-            more = raw.read(len(data))
+            more = raw.read(len(data)) if data else b""
             if not more or len(data) > 16 * MIB:
                 break
             data += more
