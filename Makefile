@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# what is imported is compiled then; all of it at once takes a minute
+PIP := $(BIN)/pip install -q --no-compile
 TESTS ?= tests
 
 .PHONY: demo test check consumers fix docs ablation clean
@@ -11,8 +13,9 @@ demo: $(VENV)/installed
 	$(BIN)/curator mix examples/mixture.yaml -c examples/corpus
 	@echo "the command is $(BIN)/curator; \`. $(BIN)/activate\` puts it on your path"
 
-test: $(VENV)/tests-installed check consumers
-	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope -q $(TESTS)
+test: $(VENV)/tests-installed
+	$(MAKE) --no-print-directory -j2 check consumers
+	$(BIN)/python -m pytest -n $$(nproc 2>/dev/null || echo 2) --dist loadscope --no-loadscope-reorder -q $(TESTS)
 
 check: $(VENV)/tests-installed
 	$(BIN)/ruff check .
@@ -30,16 +33,16 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install -q -e .
+	$(PIP) -e .
 	touch $@
 
 $(VENV)/tests-installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install -q -e '.[test]'
+	$(PIP) -e '.[test]'
 	touch $@ $(VENV)/installed
 
 $(VENV)/consumers/installed: tests/exporters/consumers.txt | $(VENV)/tests-installed
 	rm -rf $(VENV)/consumers
-	$(BIN)/pip install -q --no-deps --target $(VENV)/consumers -r tests/exporters/consumers.txt
+	$(PIP) --no-deps --target $(VENV)/consumers -r tests/exporters/consumers.txt
 	touch $@
 
 # Does curation pay? Rust's documentation, as read and as the recipe keeps it; The Rust Book is held out.

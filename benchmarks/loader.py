@@ -106,7 +106,7 @@ def ours(folder: Path, length: int, batch: int) -> dict[str, Callable[[], Iterab
     """Our dataset: tokens alone, whole batches for our trainer, and rows that torch stacks."""
     dataset = opened(folder, length)
     count = len(dataset) - len(dataset) % batch
-    loader: Any = DataLoader(dataset, batch_size=batch, collate_fn=stack, drop_last=True)  # type: ignore[arg-type]
+    loader: Any = DataLoader(dataset, batch_size=batch, collate_fn=stack, drop_last=True)
     plain: Any = DataLoader(dataset, batch_size=batch, drop_last=True)
     return {
         "curator, tokens alone": lambda: (

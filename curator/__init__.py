@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curator.errors import CuratorError, GuardError, PluginError, RecipeError, UsageError
+from curator.errors import CuratorError, FetchError, GuardError, PluginError, RecipeError, UsageError
 from curator.hookspecs import hookimpl
 from curator.plugin import Classifier, Cleaner, Dedup, Exporter, Filter, Part, Plugin, Rejected, Source, Step
 
@@ -24,6 +24,7 @@ __all__ = [
     "CuratorError",
     "Dedup",
     "Exporter",
+    "FetchError",
     "Filter",
     "GuardError",
     "Part",

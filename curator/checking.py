@@ -10,7 +10,7 @@ import polars as pl
 
 from curator.errors import UsageError
 from curator.registry import suggest
-from curator.rules import Expression, literal, parse, quoted
+from curator.rules import Expression, literal, parse, quoted, scratch
 
 if TYPE_CHECKING:
     from curator.recipe import Recipe, StepSpec
@@ -94,13 +94,11 @@ def polars_types(signals: Mapping[str, Any], frame: pl.DataFrame, label: str) ->
 
 def duckdb_types(signals: Mapping[str, Any], frame: pl.DataFrame, label: str) -> dict[str, str]:
     """The DuckDB type of every declared signal."""
-    import duckdb
-
     schema = polars_types(signals, frame, label)
     if not schema:
         return {}
     empty = pl.DataFrame(schema=schema)
-    with duckdb.connect() as con:
+    with scratch() as con:
         con.register("empty", empty.to_arrow())
         return {
             str(name): str(kind)

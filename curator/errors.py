@@ -23,6 +23,10 @@ class RecipeError(UsageError):
         super().__init__(f"{place}: {key + ': ' if key else ''}{message}")
 
 
+class FetchError(CuratorError):
+    """What a source fetches from elsewhere cannot be reached now; the run goes on with what is there."""
+
+
 class PluginError(CuratorError):
     """A plugin broke its contract: wrong names, types or lengths, or it cannot be loaded."""
 

@@ -7,7 +7,7 @@ transaction, nothing has happened; killed after it, the next `curator forget` or
 
 Identical copies (by the hash of the text as read) go too, unless they are to stay. Near copies do not: whether
 they hold what is to be forgotten is for a person to see. Exports and models are out of reach: they are named
-and marked.
+and marked. Files that sources fetched are named too: they are as they came, and only their source can read them.
 
 Cost: the touched shards at 150 MB of text a second and core, deciding again, and the catalog file. Of 48,000
 documents (221 MB in 4 shards, 2 busy cores) one took 7 s, 4,800 took 9 s, within 380 MB of memory.
@@ -29,6 +29,7 @@ import xxhash
 
 from curator.corpus import Corpus
 from curator.errors import CuratorError, UsageError
+from curator.fetching import folder_of
 from curator.redeciding import decide_stored
 from curator.shards import Attempt, sweep
 from curator.tombstones import write_tombstones
@@ -95,6 +96,7 @@ class Report:
     bytes_after: int = 0
     catalog_before: int = 0
     catalog_after: int = 0
+    fetched: list[str] = field(default_factory=list)
     exports: list[Held] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
@@ -241,10 +243,16 @@ def _remove(
         files = con.execute("SELECT shard_id, measure, path, bytes FROM shards ORDER BY ALL").fetchall()
         exports = con.execute("SELECT export_id, path FROM exports ORDER BY export_id").fetchall()
         known = tombstones.in_exports(con, documents)
+        origins = tombstones.origins(con, rows)
         models = con.execute("SELECT DISTINCT model, kind, path FROM models ORDER BY ALL").fetchall()
     now = Chosen(_frame(documents), chosen.copies)
     report.documents = now.documents.height
     report.by_source, report.identical_copies = now.by_source, now.identical_copies
+    report.fetched = sorted(
+        str(path)
+        for source, uri in origins
+        if (path := folder_of(catalog.folder, source) / uri).is_relative_to(folder_of(catalog.folder, source))
+    )
     report.exports = [
         Held(export_id, path, count, (catalog.folder / "cache") in Path(path).parents)
         for export_id, path in exports

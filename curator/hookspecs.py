@@ -31,7 +31,39 @@ KINDS = {
 
 @hookspec
 def register_sources(register: Register) -> None:
-    """Register sources: `register(MySource)`, a subclass of `curator.Source`."""
+    """Register sources: `register(MySource)`, a subclass of `curator.Source`, or of `FileSource` for one that reads files.
+
+    Subtitles, as the recipe's `- vtt: {name: talks, path: "talks/*.vtt"}`:
+
+        from curator import Part, Rejected, hookimpl
+        from curator.files import FileSource, open_raw, signature, size_of, unchanged
+
+        class Vtt(FileSource):
+            '''WebVTT subtitles: one document a file, without times.'''
+
+            version = 1
+            endings = (".vtt",)
+
+            def parts(self):
+                for uri in self.files():
+                    yield Part(uri, signature=signature(uri), size=size_of(uri))
+
+            def read(self, part):
+                with unchanged(part), open_raw(part.uri) as file:
+                    content = file.read(4 * self.max_chars).decode(errors="surrogateescape")
+                if not content.startswith("WEBVTT"):
+                    yield Rejected("0", "wrong_format", "no WEBVTT in the first line")
+                    return
+                cues = [cue.split("\\n") for cue in content.split("\\n\\n")[1:]]
+                spoken = [line for cue in cues for line in cue if "-->" not in line and not line.isdigit()]
+                yield {"text": " ".join(spoken)}
+
+        @hookimpl
+        def register_sources(register):
+            register(Vtt)
+
+    What lies elsewhere is brought by `Source.fetch`.
+    """
 
 
 @hookspec

@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -111,7 +112,7 @@ class Plugins:
             raise PluginError(f"{_origin(point)} failed to load: {type(error).__name__}: {error}") from error
         if self._manager.is_registered(module):
             return
-        version = point.dist.version if point.dist else "0"
+        version = _named(point.dist)[1] if point.dist else "0"
         self._register(module, ref, _origin(point), version)
 
     def _load_file(self, file: str) -> None:
@@ -164,4 +165,11 @@ class Plugins:
 
 
 def _origin(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    return " ".join(_named(point.dist)) if point.dist else point.value
+
+
+@lru_cache(100)
+def _named(dist: Distribution) -> tuple[str, str]:
+    """Name and version; each time that importlib is asked, it reads the metadata with the whole README in it."""
+    about = dist.metadata
+    return about["Name"], about["Version"]

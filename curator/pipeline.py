@@ -19,6 +19,7 @@ import xxhash
 
 from curator.deciding import final_table
 from curator.documents import Documents
+from curator.fetching import source_of
 from curator.gate import Gates
 from curator.loading import Plugins
 from curator.measuring import Measured, StepRunner
@@ -156,8 +157,8 @@ class Worker:
 
     def _read(self, task: ReadTask, attempt: Attempt, tally: Tally) -> None:
         used = next(s for s in self.recipe.sources if s.name == task.source)
-        source = used.build(self.plugins)
-        source.base = self.recipe.base
+        # a trial, in a scratch corpus, reads what the corpus itself has fetched
+        source = source_of(used, self.plugins, self.recipe.base, self.recipe.corpus)
         source.setup()
         stop = self.recipe.first_awaiting
         wanted = {i: None for i, s in enumerate(self.recipe.steps[:stop]) if s.kind != GATE}

@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import duckdb
 import xxhash
 
-from curator.errors import RecipeError, UsageError
+from curator.errors import CuratorError, FetchError, RecipeError, UsageError
+from curator.fetching import fetch, source_of
 from curator.loading import Plugins
 from curator.pipeline import ReadTask
-from curator.plugin import Part
+from curator.plugin import Part, Source
 from curator.recipe import Recipe, Used
+from curator_catalog import Catalog, CatalogError
 from curator_catalog.commits import supersede
+
+if TYPE_CHECKING:
+    from curator.run import Progress
 
 SPLIT_BYTES = 64 << 20
 SPLIT_PARTS = 4096
-_WITHOUT_EFFECT = ("name", "path")
 
 
 @dataclass
@@ -36,44 +41,107 @@ class Changes:
     vanished: dict[str, list[str]] = field(default_factory=dict)
 
 
-def current_parts(recipe: Recipe, known: Collection[str] = ()) -> dict[str, list[Part]]:
-    """What each source has now.
+def current_parts(
+    recipe: Recipe,
+    known: Mapping[str, Sequence[Part]],
+    progress: Progress,
+    *,
+    limit: int | None = None,
+) -> tuple[dict[str, list[Part]], list[str]]:
+    """What each source has now, after it fetched what is missing; and what could not be fetched.
 
-    Raises RecipeError for a source with nothing, naming its line; of a source that was read before (`known`)
-    all files may have vanished.
+    `known`: the parts in force of the sources that were read before. With a `limit` no more than about so many
+    records are fetched. Raises RecipeError for a source with nothing, naming its line; of one that was read
+    before all files may have vanished.
     """
     plugins = Plugins(recipe.plugins)
-    found = {}
+    found, failed = {}, []
     for used in recipe.sources:
-        source = used.build(plugins)
-        source.base = recipe.base
+        reading = _reading(used, plugins)
+        source = source_of(used, plugins, recipe.base, recipe.corpus, _same_reading(known.get(used.name, ()), reading))
+        unfetched = None
         try:
+            try:
+                fetch(source, progress, limit)
+            except FetchError as error:
+                unfetched = error
             parts = list(source.parts())
         except Exception as error:  # a source's plugin may raise anything
-            if isinstance(error, UsageError | FileNotFoundError) and used.name in known:
-                parts = []
-                found[used.name] = parts
-                continue
-            raise RecipeError(
-                str(error), file=recipe.file, line=used.line, key=f"source {used.name}"
-            ) from error
-        reading = _reading(used)
+            if not isinstance(error, UsageError | FileNotFoundError) or used.name not in known:
+                raise RecipeError(
+                    str(unfetched or error), file=recipe.file, line=used.line, key=f"source {used.name}"
+                ) from error
+            parts = []
+        if unfetched:
+            failed.append(f"source {used.name}: {unfetched}")
+            progress.note(f"fetching stopped, the next run goes on from there: {failed[-1]}")
         found[used.name] = [replace(p, signature=f"{p.signature}:{reading}") for p in parts]
-    return found
+    return found, failed
 
 
-def _reading(used: Used) -> str:
+def _same_reading(parts: Sequence[Part], reading: str) -> list[Part]:
+    """The parts that were read with these options, as the source gave them."""
+    signed = [(p, *p.signature.rpartition(":")[::2]) for p in parts]
+    return [replace(p, signature=own) for p, own, options in signed if options == reading]
+
+
+def parts_known(catalog: Catalog, retry: Collection[str]) -> dict[str, list[Part]]:
+    """What earlier runs planned, by source. Raises UsageError for a reason to retry that no record has."""
+    known: dict[str, list[Part]] = {}
+    reasons: set[str] = set()
+    if catalog.exists():
+        try:
+            with catalog.read() as con:
+                known = _parts_in_force(con)
+                rows = con.execute("SELECT DISTINCT reason FROM quarantine WHERE doc_id IS NULL").fetchall()
+                reasons = {reason for (reason,) in rows}
+        except CatalogError as error:
+            raise CuratorError(str(error)) from error
+        except duckdb.CatalogException:  # an empty file, or one that is to be migrated
+            pass
+    for reason in retry:
+        if reason not in reasons:
+            there = ", ".join(sorted(reasons)) or "none"
+            raise UsageError(f"--retry {reason}: no record was quarantined for it; the reasons there are: {there}")
+    return known
+
+
+def _parts_in_force(con: duckdb.DuckDBPyConnection) -> dict[str, list[Part]]:
+    """By source, in the order of their planning, the parts that are planned or read; of a source none may be left."""
+    known: dict[str, list[Part]] = {}
+    rows = con.execute(
+        "SELECT source, state, uri, start, stop, signature, size FROM parts WHERE state <> 'superseded' "
+        "ORDER BY split_id, ordinal"
+    ).fetchall()
+    for source, state, *part in rows:
+        known.setdefault(source, [])
+        if state in ("present", "vanished"):
+            known[source].append(Part(*part))
+    return known
+
+
+def _reading(used: Used, plugins: Plugins) -> str:
     """Hash of the options that decide what a source's documents are."""
-    options = {k: v for k, v in used.options.items() if k not in _WITHOUT_EFFECT}
+    plugin = plugins.by_ref(used.ref, used.plugin_kind, used.plugin).plugin
+    without_effect = plugin.without_effect if issubclass(plugin, Source) else ()
+    options = {k: v for k, v in used.options.items() if k not in without_effect}
     return xxhash.xxh3_64_hexdigest(
         json.dumps([used.plugin, used.version, options], sort_keys=True, default=str).encode()
     )
 
 
 def plan_splits(
-    con: duckdb.DuckDBPyConnection, recipe: Recipe, parts: dict[str, list[Part]], *, prune: bool = False
+    con: duckdb.DuckDBPyConnection,
+    recipe: Recipe,
+    parts: dict[str, list[Part]],
+    *,
+    prune: bool = False,
+    retry: Collection[str] = (),
 ) -> Changes:
-    """Bring the stored plan up to what the sources have now, in the caller's transaction."""
+    """Bring the stored plan up to what the sources have now, in the caller's transaction.
+
+    Files with records that are quarantined for one of the reasons `retry` are read again.
+    """
     changes = Changes()
     for used in recipe.sources:
         stored = con.execute(
@@ -120,6 +188,7 @@ def plan_splits(
     con.execute("UPDATE splits SET state = 'planned' WHERE state = 'failed'")
     for used in recipe.sources:
         _bring_back(con, used, parts[used.name])
+        _retry(con, used, parts[used.name], retry)
     return changes
 
 
@@ -131,18 +200,33 @@ def _bring_back(con: duckdb.DuckDBPyConnection, used: Used, now: list[Part]) -> 
         [used.name],
     ).fetchall()
     for (uri,) in lost:
-        read = con.execute(
-            "SELECT p.split_id, p.ordinal, s.state FROM parts p JOIN splits s USING (split_id) "
-            "WHERE p.source = ? AND p.uri = ? AND p.state = 'present' AND s.state = 'done'",
-            [used.name, uri],
-        ).fetchall()
-        if read:
-            _retire(con, read)
-            _store(con, used, [p for p in now if p.uri == uri])
+        _read_again(con, used, uri, now)
         con.execute(
             "DELETE FROM quarantine WHERE source = ? AND uri = ? AND reason = 'superseded_key'",
             [used.name, uri],
         )
+
+
+def _retry(con: duckdb.DuckDBPyConnection, used: Used, now: list[Part], reasons: Collection[str]) -> None:
+    """Read again the files with records that could not be read for one of the reasons."""
+    where = "source = ? AND reason IN (SELECT unnest(?)) AND doc_id IS NULL"
+    failed = con.execute(
+        f"SELECT DISTINCT uri FROM quarantine WHERE {where} ORDER BY uri", [used.name, list(reasons)]
+    ).fetchall()
+    for (uri,) in failed:
+        _read_again(con, used, uri, now)
+
+
+def _read_again(con: duckdb.DuckDBPyConnection, used: Used, uri: str, now: list[Part]) -> None:
+    read = con.execute(
+        "SELECT p.split_id, p.ordinal, s.state FROM parts p JOIN splits s USING (split_id) "
+        "WHERE p.source = ? AND p.uri = ? AND p.state = 'present' AND s.state = 'done'",
+        [used.name, uri],
+    ).fetchall()
+    again = [p for p in now if p.uri == uri]
+    if read and again:
+        _retire(con, read)
+        _store(con, used, again)
 
 
 def _retire(con: duckdb.DuckDBPyConnection, rows: Iterable[tuple[object, ...]]) -> None:
@@ -175,7 +259,7 @@ def _store(con: duckdb.DuckDBPyConnection, used: Used, parts: list[Part]) -> int
     )
     row = con.execute("SELECT coalesce(max(split_id) + 1, 0) FROM splits").fetchall()
     next_id, count = int(row[0][0]), 0
-    for group in _packed(parts):
+    for group in packed(parts):
         con.execute(
             "INSERT INTO splits VALUES (?, ?, 'planned', ?, NULL, current_timestamp::TIMESTAMP)",
             [next_id, used.name, sum(p.size for p in group)],
@@ -191,7 +275,8 @@ def _store(con: duckdb.DuckDBPyConnection, used: Used, parts: list[Part]) -> int
     return count
 
 
-def _packed(parts: list[Part]) -> Iterable[list[Part]]:
+def packed(parts: Sequence[Part]) -> Iterable[list[Part]]:
+    """The parts in order, in groups that are a split each."""
     group: list[Part] = []
     size = 0
     for part in parts:

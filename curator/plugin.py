@@ -13,6 +13,7 @@ the fingerprint of what the step stores. Attributes annotated `ClassVar`, or not
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import types
@@ -43,6 +44,9 @@ class _File:
 #: is loaded; what a mapping means by its values, `Plugin.resolve` says. The fingerprint leaves the option to
 #: `Plugin.versions`
 FILE = _File()
+#: `url: Annotated[str, SECRET]`: its variables, as `${TOKEN}`, stay as they are written wherever the option is stored
+#: or shown; the plugin fills them in when it needs them, by `curator.variables.filled`
+SECRET = _File()
 #: `model: Annotated[str, FOLDER]`: a folder relative to the recipe, or a name that the plugin itself looks up
 FOLDER = _File()
 
@@ -57,6 +61,7 @@ class Option:
     help: str = ""
     is_file: bool = False
     is_folder: bool = False
+    is_secret: bool = False
 
     @property
     def type_name(self) -> str:
@@ -86,6 +91,12 @@ class _RuleOption:
             f"{type(plugin).__name__}: option {self.name!r} is used in a rule, so measuring must not read it: "
             "`curator decide --set` would change the rule and leave the measure as it was"
         )
+
+
+@functools.cache
+def _hints(klass: type) -> dict[str, Any]:
+    """Annotations as types; they are asked for a hundred times a recipe, and take 2 ms."""
+    return typing.get_type_hints(klass, include_extras=True)
 
 
 class Plugin:
@@ -118,18 +129,20 @@ class Plugin:
             own = inspect.get_annotations(klass)
             if not own:
                 continue
-            hints = typing.get_type_hints(klass, include_extras=True)
+            hints = _hints(klass)
             for name in own:
                 hint = hints[name]
                 if name.startswith("_") or typing.get_origin(hint) is ClassVar or hint is ClassVar:
                     continue
-                help_text, is_file, is_folder = "", False, False
+                help_text, marks = "", ()
                 if typing.get_origin(hint) is typing.Annotated:
                     hint, *extras = typing.get_args(hint)
                     help_text = next((e for e in extras if isinstance(e, str)), "")
-                    is_file, is_folder = FILE in extras, FOLDER in extras
+                    marks = tuple(extras)
                 default = inspect.getattr_static(cls, name, REQUIRED)
-                found[name] = Option(name, hint, default, help_text, is_file, is_folder)
+                found[name] = Option(
+                    name, hint, default, help_text, FILE in marks, FOLDER in marks, SECRET in marks
+                )
         return found
 
     @classmethod
@@ -294,7 +307,7 @@ class Rejected:
 
 
 class Source(Plugin):
-    """Reads documents. `parts` says what there is, `read` yields the records of one part.
+    """Reads documents. `fetch` brings what lies elsewhere, `parts` says what there is, `read` yields one part's records.
 
     A record is a dict; the host maps its fields to the columns of `documents` by the options below and
     puts all others into `metadata`. A record may carry `"#position"`, the place in the part to name in
@@ -320,6 +333,25 @@ class Source(Plugin):
 
     #: folder that relative paths start from: the recipe's
     base: ClassVar[str] = "."
+    #: folder of the corpus that is this source's own and kept between runs, for `fetch`; it may not be there yet
+    folder: ClassVar[str] = ""
+    #: what earlier runs planned of this source with these options, in order: a source that only ever grows
+    #: gives these parts again, as they are, and then one for what is new
+    known: ClassVar[Sequence[Part]] = ()
+    #: how the names of its files end, in small letters and without that of a compression, as (".jsonl",)
+    endings: ClassVar[Sequence[str]] = ()
+    #: options that do not change what a part holds: other values do not have it read again
+    without_effect: ClassVar[Sequence[str]] = ("name", "path")
+
+    def fetch(self) -> Iterator[int]:
+        """Bring what lies elsewhere into `self.folder`, once a run and before `parts`, in one process.
+
+        Yields, after each piece that is safely on disk, how many records this run brought so far; the caller may
+        stop at any. What came is kept as it came, in files that are renamed into place when they are whole, so
+        that a killed run goes on from the last, and `parts` and `read` need nothing but these files.
+        Raises FetchError where it cannot go on now: the run takes what is there, and the next goes on from it.
+        """
+        return iter(())
 
     def parts(self) -> Iterator[Part]:
         """What there is to read now, in a stable order. Raises UsageError where there is nothing."""

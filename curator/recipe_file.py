@@ -17,6 +17,7 @@ from curator.loading import Plugins
 from curator.plugin import REQUIRED, Dedup, Source, Step
 from curator.recipe import GATE, LOOK, Options, Recipe, StepSpec, Used, checked_value, fingerprint, is_table
 from curator.registry import Entry, suggest
+from curator.variables import filled
 
 
 class RecipeModel(BaseModel):
@@ -104,7 +105,7 @@ class RecipeFile:
             steps += [*self.looks(step, steps, ("steps", i)), step]
             places += [i] * (len(steps) - len(places))
         try:
-            corpus = str(expand_variables(self.model.corpus))
+            corpus = str(filled(self.model.corpus))
         except UsageError as error:
             raise self.error(str(error), ("corpus",)) from None
         recipe = Recipe(
@@ -151,8 +152,8 @@ class RecipeFile:
                     f"{entry.name} has no option {name!r}{suggest(name, known)}", (*path, entry.name, name)
                 )
             try:
-                if entry.kind == "source" and name != "url":
-                    value = expand_variables(value)
+                if entry.kind == "source" and not (name in known and known[name].is_secret):
+                    value = filled(value)
                 checked[name] = checked_value(known.get(name), value, entry.kind != "source", name)
                 if name in known and known[name].is_file and value is not None:
                     checked[name] = files_found(checked[name], self.base)
@@ -172,7 +173,7 @@ class RecipeFile:
 
     def folder_option(self, value: str) -> str:
         """The folder's path, or the value as it is where there is no such folder."""
-        value = str(expand_variables(value))
+        value = str(filled(value))
         path = Path(self.base) / value
         return str(path) if path.is_dir() else value
 
@@ -359,7 +360,7 @@ def resolved(reads: str, before: list[StepSpec]) -> str | None:
 
 def file_found(path: str, base: str) -> str:
     """The path of a file, relative to `base`. Raises UsageError where there is none."""
-    found = Path(base) / str(expand_variables(path))
+    found = Path(base) / str(filled(path))
     if not found.is_file():
         raise UsageError(f"there is no file {path!r} in {base}")
     return str(found)
@@ -370,22 +371,6 @@ def files_found(value: Any, base: str) -> Any:
     if isinstance(value, list):
         return [file_found(path, base) for path in value]
     return file_found(value, base) if isinstance(value, str) else value
-
-
-def expand_variables(value: Any) -> Any:
-    """`${NAME}` and `${NAME:-default}` from the environment, in strings and lists of them."""
-    if isinstance(value, list):
-        return [expand_variables(v) for v in value]
-    if not isinstance(value, str):
-        return value
-
-    def from_environment(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1], match[3])
-        if found is None:
-            raise UsageError(f"{value!r}: the environment variable {match[1]} is not set")
-        return found
-
-    return re.sub(r"\$\{(\w+)(:-([^}]*))?\}", from_environment, value)
 
 
 def signal_types(step: Step, label: str) -> dict[str, str]:

@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
-
-import duckdb
 
 from curator.deciding import decision_plan, final_table
 from curator.edges import derive_edges, scratch_files
@@ -25,7 +23,8 @@ from curator.errors import CuratorError, GuardError
 from curator.loading import Plugins
 from curator.missing import measure_tasks
 from curator.pipeline import FINAL_SIGNALS, MeasureTask, ReadTask, make_worker, words_folder
-from curator.planning import Changes, current_parts, plan_splits, read_tasks
+from curator.planning import Changes, current_parts, parts_known, plan_splits, read_tasks
+from curator.plugin import Part
 from curator.recipe import Recipe
 from curator.registering import register_ready
 from curator.shards import sweep
@@ -81,20 +80,27 @@ def run(
     sample: float | None = None,
     limit: int | None = None,
     prune: bool = False,
+    retry: Collection[str] = (),
     word_memory: int = WORD_MEMORY,
     accept: bool = False,
 ) -> Report:
     """Do everything that is missing of a recipe. Raises CuratorError; GuardError before decisions change.
 
-    `accept`: go on where a guard would stop. `word_memory`: bytes that the word tables of a worker, and the one kept for the next run, may take.
+    `corpus`: instead of the recipe's; with `sample` or `limit` a scratch corpus, for which what the recipe's own has
+    fetched is used, and fetched into it. `retry`: read files again that have quarantined records of these reasons. `accept`: go on where a guard would
+    stop. `word_memory`: bytes that the word tables of a worker, and the one kept for the next run, may take.
     """
     started = time.monotonic()
     folder = Path(corpus or recipe.corpus)
+    if corpus is not None and sample is None and limit is None:
+        recipe = replace(recipe, corpus=str(folder.absolute()))
     coordinator = _Coordinator(recipe, engine, progress or Quiet(), folder, word_memory, accept)
-    parts = current_parts(recipe, _sources_read(coordinator.catalog))
+    known = parts_known(coordinator.catalog, retry)
+    parts, unfetched = current_parts(recipe, known, coordinator.progress, limit=limit)
+    coordinator.failed += unfetched
     try:
         with coordinator.catalog.alone():
-            report = coordinator.run(parts, sample, limit, prune)
+            report = coordinator.run(parts, sample, limit, prune, retry)
     except CatalogError as error:
         raise CuratorError(str(error)) from error
     if recipe.tokenizer is not None:
@@ -103,20 +109,6 @@ def run(
         count_kept(folder, recipe.tokenizer, engine, coordinator.progress)
     report.wall = time.monotonic() - started
     return report
-
-
-def _sources_read(catalog: Catalog) -> set[str]:
-    """The sources that earlier runs have read."""
-    if not catalog.exists():
-        return set()
-    try:
-        with catalog.read() as con:
-            rows = con.execute("SELECT DISTINCT source FROM parts WHERE state <> 'superseded'").fetchall()
-    except CatalogError as error:
-        raise CuratorError(str(error)) from error
-    except duckdb.CatalogException:  # an empty file, or one that is to be migrated
-        return set()
-    return {name for (name,) in rows}
 
 
 class _Coordinator:
@@ -148,7 +140,14 @@ class _Coordinator:
         self._waiting = False
         self._last_commit = 0.0
 
-    def run(self, parts: dict[str, Any], sample: float | None, limit: int | None, prune: bool) -> Report:
+    def run(
+        self,
+        parts: dict[str, list[Part]],
+        sample: float | None,
+        limit: int | None,
+        prune: bool,
+        retry: Collection[str],
+    ) -> Report:
         from curator.forgetting import prepare
 
         self.catalog.create()
@@ -158,7 +157,7 @@ class _Coordinator:
         self._commit(wait=600.0)
         sweep(self.catalog)
         with self.catalog.write(wait=600.0) as con:
-            changes = plan_splits(con, self.recipe, parts, prune=prune)
+            changes = plan_splits(con, self.recipe, parts, prune=prune, retry=retry)
             self._ensure_measures(con)
             tasks = read_tasks(con, self.recipe)
         for source, uris in changes.vanished.items():

@@ -25,6 +25,7 @@ import polars as pl
 
 from curator.checking import DOCUMENT_TYPES, FINAL_TYPES, check_rules, duckdb_types, empty_frame, qualified
 from curator.documents import Documents
+from curator.engines import Outcome
 from curator.engines.local import LocalEngine
 from curator.errors import PluginError, UsageError
 from curator.loading import Plugins
@@ -114,6 +115,24 @@ def check_contract(plugin: Any, **options: Any) -> None:
     The step is row-wise and repeats, answers what it declares, raises on no text, has no NaN, leaves the
     batch as it was, and a worker that is spawned and loads it by name measures the same.
     """
+    together = _checked_here(plugin, options)
+    _require_as_in_worker(together, *measured_by_a_worker([(plugin, options)]))
+
+
+def measured_by_a_worker(cases: Iterable[tuple[Any, Mapping[str, Any]]]) -> list[Outcome]:
+    """What one spawned worker, which loads steps by name, measures of HARD_TEXTS: an outcome a (plugin, options)."""
+    tasks = [(i, *_address(type(_step(plugin, options))), options) for i, (plugin, options) in enumerate(cases)]
+    outcomes = [o for o in LocalEngine(1).map(_by_name, None, tasks) if o is not None]
+    return sorted(outcomes, key=lambda outcome: int(outcome.task[0]))
+
+
+def check_against_worker(plugin: Any, outcome: Outcome, **options: Any) -> None:
+    """`check_contract` of one of many plugins; `outcome` is of `measured_by_a_worker`, which takes a second to start."""
+    _require_as_in_worker(_checked_here(plugin, options), outcome)
+
+
+def _checked_here(plugin: Any, options: Mapping[str, Any]) -> pl.DataFrame:
+    """What it measures of HARD_TEXTS, all of the contract checked but the worker."""
     step = _step(plugin, options)
     name = plugin_name(type(step))
     check_row_wise(plugin, *HARD_TEXTS, **options)
@@ -121,12 +140,13 @@ def check_contract(plugin: Any, **options: Any) -> None:
     rows = docs.frame.rows()
     together = _measured(step, docs)
     _require(docs.frame.rows() == rows, f"{name} changes the batch that it measures")
-    for outcome in LocalEngine(1).map(_loaded, (*_address(type(step)), options), [HARD_TEXTS]):
-        if outcome is not None:
-            _require(outcome.error is None, f"{name} in a spawned worker: {outcome.error}")
-            _require_equal(
-                together, outcome.result, HARD_TEXTS, f"{name} measures otherwise in a spawned worker"
-            )
+    return together
+
+
+def _require_as_in_worker(together: pl.DataFrame, outcome: Outcome) -> None:
+    name = outcome.task[3]
+    _require(outcome.error is None, f"{name} in a spawned worker: {outcome.error}")
+    _require_equal(together, outcome.result, HARD_TEXTS, f"{name} measures otherwise in a spawned worker")
 
 
 @functools.cache
@@ -224,10 +244,13 @@ def _address(plugin: type[Step]) -> tuple[str, str, str]:
     return f"file:{sys.modules[plugin.__module__].__file__}", kind, name
 
 
-def _loaded(address: tuple[str, str, str, dict[str, Any]]) -> Callable[[tuple[str, ...]], pl.DataFrame]:
-    ref, kind, name, options = address
-    step = cast(Step, Plugins().by_ref(ref, kind, name).plugin(**options))
-    return lambda texts: _measured(step, documents(*texts))
+def _by_name(_: None) -> Callable[[tuple[int, str, str, str, dict[str, Any]]], pl.DataFrame]:
+    def measured(task: tuple[int, str, str, str, dict[str, Any]]) -> pl.DataFrame:
+        _, ref, kind, name, options = task
+        step = cast(Step, Plugins().by_ref(ref, kind, name).plugin(**options))
+        return _measured(step, documents(*HARD_TEXTS))
+
+    return measured
 
 
 def _require(holds: bool, message: str) -> None:

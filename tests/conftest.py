@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,38 @@ Curate = Callable[..., Corpus]
 
 # pytest-xdist sets it in its workers; what commands print is compared at the width of no terminal
 os.environ.pop("COLUMNS", None)
+# tests run one a core: a second thread of torch only spins, and takes twice the time of a tiny training
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with slow tests come first, so that at the end no core has long to wait for the others."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 class Workshop:
     """A folder with sources, recipes and one corpus."""
 
     def __init__(self, folder: Path) -> None:
+        self.report: Report | None = None
+        self.move(folder)
+
+    def move(self, folder: Path) -> None:
+        """Go on in another folder."""
         self.folder = folder
         self.corpus_folder = folder / "corpus"
-        self.report: Report | None = None
+
+    def restore(self, folder: Path) -> Corpus:
+        """Go on in a folder that several tests start from, put back at its place as it was for the first of them."""
+        kept = folder.with_name(f"{folder.name}-kept")
+        if kept.exists():
+            shutil.rmtree(folder)
+        else:
+            folder.rename(kept)
+        shutil.copytree(kept, folder)
+        self.move(folder)
+        return Corpus.existing(self.corpus_folder)
 
     def source(self, name: str, documents: list[dict[str, Any]]) -> dict[str, Any]:
         """Write a JSON lines file and return its entry for a recipe."""

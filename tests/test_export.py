@@ -22,9 +22,9 @@ from curator.tokenizer import load_tokenizer, train
 from curator.tokens import open_tokens
 from curator_plugins.exporters.parquet import Parquet
 from tests.conftest import Workshop
-from tests.test_mixture import BOTH, corpus, mixture
+from tests.test_mixture import BOTH, corpus, made, mixture
 
-__all__ = ["corpus"]
+__all__ = ["corpus", "made"]
 
 
 @pytest.fixture

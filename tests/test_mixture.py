@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,14 +105,22 @@ def test_no_cap_and_no_budget_is_exceeded(
     assert sum(s.share for s in shares) == pytest.approx(1)
 
 
-@pytest.fixture
-def corpus(workshop: Workshop) -> Corpus:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two kinds of documents, a hundred of each, and near copies."""
+    workshop = Workshop(tmp_path_factory.mktemp("mixture"))
     texts = [{"id": f"{kind}{i}", "text": f"{kind} {i} " + "some words here " * (10 + i % 7), "kind": kind}
              for kind in ("law", "med") for i in range(100)]  # fmt: skip
     workshop.source("web", texts)
     columns = {"jsonl": {"name": "web", "path": "web.jsonl", "columns": {"kind": "str"}, "license": "CC0-1.0"}}
-    return workshop.curate(["exact"], sources=[columns])
+    workshop.curate(["exact"], sources=[columns])
+    return workshop.folder
+
+
+@pytest.fixture
+def corpus(workshop: Workshop, made: Path) -> Corpus:
+    """A test's own; `workshop` is where it lies."""
+    return workshop.restore(made)
 
 
 def mixture(workshop: Workshop, components: dict[str, Any], **top: Any) -> str:

@@ -27,9 +27,9 @@ from curator.tokenizer import train
 from curator.tokens import open_tokens
 from curator_catalog.mixtures import Share
 from tests.conftest import Workshop
-from tests.test_mixture import BOTH, corpus, mixture
+from tests.test_mixture import BOTH, corpus, made, mixture
 
-__all__ = ["corpus"]
+__all__ = ["corpus", "made"]
 
 
 def planned(workshop: Workshop, corpus: Corpus, components: dict[str, Any] = BOTH, **top: Any) -> planning.Plan:

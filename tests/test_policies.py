@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import datasketch
@@ -18,9 +19,10 @@ from tests.conftest import Workshop, reasons
 SOURCES = ("blogs", "books", "crawl")
 
 
-@pytest.fixture
-def three(workshop: Workshop) -> Workshop:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copies of one text in three sources, twice in the last, and one that only the last has twice."""
+    workshop = Workshop(tmp_path_factory.mktemp("three"))
     rows: dict[str, list[dict[str, Any]]] = {
         "blogs": [{"id": "blog", "text": "shared text", "published": "2020-01-01", "n": 5}],
         "books": [{"id": "book", "text": "shared text", "published": "2024-01-01", "n": 1}],
@@ -34,6 +36,12 @@ def three(workshop: Workshop) -> Workshop:
     for name in SOURCES:
         workshop.source(name, rows[name])
     workshop.curate([{"exact": {}}], sources=entries())
+    return workshop.folder
+
+
+@pytest.fixture
+def three(workshop: Workshop, made: Path) -> Workshop:
+    workshop.restore(made)
     return workshop
 
 

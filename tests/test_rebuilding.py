@@ -23,9 +23,9 @@ from curator.rebuilding import rebuild, verify
 from curator.tokens import open_tokens
 from tests.conftest import Workshop
 from tests.test_export import on_disk, tokenizer
-from tests.test_mixture import BOTH, corpus, mixture
+from tests.test_mixture import BOTH, corpus, made, mixture
 
-__all__ = ["corpus", "tokenizer"]
+__all__ = ["corpus", "made", "tokenizer"]
 
 
 @pytest.fixture

@@ -133,15 +133,16 @@ class Running:
         return " ".join(self.process.communicate(timeout=240)[1].split())
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> Callable[[list[Any]], Path]:
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[Any]], Path]:
     """Writes a recipe over 16 splits of 60 documents."""
-    sources = write_sources(tmp_path, FILES, DOCUMENTS)
-    (tmp_path / "plugins.py").write_text(PLUGINS)
+    folder = tmp_path_factory.mktemp("resumed")
+    sources = write_sources(folder, FILES, DOCUMENTS)
+    (folder / "plugins.py").write_text(PLUGINS)
 
     def write(steps: list[Any]) -> Path:
         content = {"name": "resumed", "plugins": ["./plugins.py"], "sources": sources, "steps": steps}
-        path = tmp_path / "recipe.yaml"
+        path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
 
@@ -152,6 +153,21 @@ def undisturbed(recipe: Path, corpus: Path, engine: Any = None) -> str:
     """The digest of a run that nobody kills."""
     run(recipes.load(str(recipe)), engine or InlineEngine(), corpus=corpus)
     return digest(Corpus.existing(corpus))
+
+
+@pytest.fixture(scope="module")
+def expected(
+    tmp_path_factory: pytest.TempPathFactory, recipe: Callable[[list[Any]], Path]
+) -> Callable[[list[Any]], str]:
+    """The digest of some steps when nobody kills the run; each list of steps is run once."""
+    found: dict[str, str] = {}
+
+    def of(steps: list[Any]) -> str:
+        if str(steps) not in found:
+            found[str(steps)] = undisturbed(recipe(steps), tmp_path_factory.mktemp("undisturbed"))
+        return found[str(steps)]
+
+    return of
 
 
 def assert_whole(corpus: Path, expected: str) -> None:
@@ -168,14 +184,16 @@ def assert_whole(corpus: Path, expected: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
 @pytest.mark.parametrize("steps", [STEPS, GATED], ids=["plain", "gate"])
-def test_killed_at_random_moments(tmp_path: Path, recipe: Callable[[list[Any]], Path], steps: list[Any]) -> None:
+def test_killed_at_random_moments(
+    tmp_path: Path, recipe: Callable[[list[Any]], Path], expected: Callable[[list[Any]], str], steps: list[Any]
+) -> None:
     """SIGKILL of coordinator, worker or group, and started again, until done: the same digest, nothing lost.
 
     Kills come after a random time, when a shard is handed in, or when shards were just registered. A run
     that is done before all kills are used up is checked, and the next begins with an empty corpus.
     """
+    whole = expected(steps)
     path = recipe(steps)
-    expected = undisturbed(path, tmp_path / "undisturbed")
     draw = random.Random(len(steps))
     killed, rounds, left = 0, 0, max(1, KILLS // 2)
     while killed < left or not rounds:
@@ -195,7 +213,7 @@ def test_killed_at_random_moments(tmp_path: Path, recipe: Callable[[list[Any]], 
             if running.process.wait(timeout=240) == 0:
                 break
             assert running.process.returncode == -signal.SIGKILL, running.notes()
-        assert_whole(corpus, expected)
+        assert_whole(corpus, whole)
         rounds += 1
     assert killed == left
 
@@ -226,7 +244,9 @@ def test_a_second_run_does_nothing(tmp_path: Path, recipe: Callable[[list[Any]],
     assert_whole(tmp_path / "corpus", before)
 
 
-def test_one_more_filter_measures_only_itself(tmp_path: Path, recipe: Callable[[list[Any]], Path]) -> None:
+def test_one_more_filter_measures_only_itself(
+    tmp_path: Path, recipe: Callable[[list[Any]], Path], expected: Callable[[list[Any]], str]
+) -> None:
     """The other steps' files stay as they are, and the run's seconds name only the new step."""
     path = recipe([s for s in STEPS if s != "gopher_quality"])
     undisturbed(path, tmp_path / "corpus")
@@ -238,7 +258,7 @@ def test_one_more_filter_measures_only_itself(tmp_path: Path, recipe: Callable[[
     seconds = corpus.sql("SELECT seconds FROM runs WHERE run_id = ?", [report.run_id]).rows()[0][0]
     # what it needs is done again: the cleaner before it, whose text is not stored, and the language that it reads
     assert set(json.loads(seconds)) == {"read", "write", "fix_unicode", "language", "gopher_quality"}
-    assert_whole(tmp_path / "corpus", undisturbed(path, tmp_path / "fresh"))
+    assert_whole(tmp_path / "corpus", expected(STEPS))
 
 
 @pytest.mark.slow
@@ -282,7 +302,7 @@ def holding(catalog: Path) -> Iterator[tuple[int, int]]:
 
 @pytest.mark.slow
 def test_a_reader_that_holds_the_catalog_does_not_slow_the_map(
-    tmp_path: Path, recipe: Callable[[list[Any]], Path]
+    tmp_path: Path, recipe: Callable[[list[Any]], Path], expected: Callable[[list[Any]], str]
 ) -> None:
     """Every shard is handed in while it holds the file, a note names it, and all are registered after."""
     running = Running(recipe(STEPS), tmp_path / "corpus", slow=0.3)
@@ -299,7 +319,7 @@ def test_a_reader_that_holds_the_catalog_does_not_slow_the_map(
     assert took < 0.3 * FILES / 2 + 10
     assert f"(process {reader})" in notes
     assert "shards wait to be registered, the work goes on" in notes
-    assert_whole(tmp_path / "corpus", undisturbed(tmp_path / "recipe.yaml", tmp_path / "undisturbed"))
+    assert_whole(tmp_path / "corpus", expected(STEPS))
 
 
 def test_a_full_disk_fails_one_split(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,16 +26,23 @@ from tests.conftest import Workshop
 from tests.texts import documents
 
 
-@pytest.fixture
-def corpus(workshop: Workshop) -> Corpus:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four files, so four shards, and a cleaner that changes some texts."""
+    workshop = Workshop(tmp_path_factory.mktemp("counted"))
     entries = []
     for number in range(4):
         texts = documents(number, 40)
         texts[3]["text"] = "itâ€™s " + texts[3]["text"]
         workshop.source(f"part{number}", texts)
         entries.append({"jsonl": {"name": f"part{number}", "path": f"part{number}.jsonl"}})
-    return workshop.curate(["fix_unicode"], sources=entries)
+    workshop.curate(["fix_unicode"], sources=entries)
+    return workshop.folder
+
+
+@pytest.fixture
+def corpus(workshop: Workshop, made: Path) -> Corpus:
+    return workshop.restore(made)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -122,8 +123,7 @@ class Catalog:
     @contextmanager
     def users(self, wait: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for users' SQL: read-only, no file but the corpus's own in reach, settings locked."""
-        self._follow_move(wait)
-        with self.read(wait) as con:
+        with self._where_it_is(wait) as con:
             version = schema_version(con)
             newest = migrations()[-1][0]
             if version != newest:
@@ -158,16 +158,21 @@ class Catalog:
         root = con.execute("SELECT value FROM store.settings WHERE name = 'root'").fetchall()
         return bool(root) and root[0][0] != str(self.folder)
 
-    def _follow_move(self, wait: float) -> None:
-        """Make the views anew after the folder was moved; where that cannot be written, readers shadow them."""
+    @contextmanager
+    def _where_it_is(self, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection, views made anew after the folder was moved; where that cannot be written, readers
+        shadow them."""
         with self.read(wait) as con:
             if schema_version(con) != migrations()[-1][0] or not self._moved(con):
+                yield con
                 return
         with suppress(CatalogError), self.write(wait=1.0) as con:
             from curator_catalog.views import create_views
 
             con.execute("INSERT OR REPLACE INTO store.settings VALUES ('root', ?)", [str(self.folder)])
             create_views(con, self.folder)
+        with self.read(wait) as con:
+            yield con
 
     def _connect(self, wait: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         connection: duckdb.DuckDBPyConnection = self._retry(
@@ -271,6 +276,7 @@ def schema_version(con: duckdb.DuckDBPyConnection) -> int:
     return int(rows[0][0]) if rows else 0
 
 
+@cache
 def migrations() -> list[tuple[int, str]]:
     """(number, SQL) of every migration, in order."""
     found = []

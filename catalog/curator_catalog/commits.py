@@ -178,7 +178,7 @@ def ensure_measure(con: duckdb.DuckDBPyConnection, table: str, measure: Mapping[
 
 
 def supersede(con: duckdb.DuckDBPyConnection, source: str) -> None:
-    """Take out the documents of changed files whose new content is read completely."""
+    """Take out the documents, and the quarantined records, of changed files whose new content is read completely."""
     con.execute(
         """CREATE OR REPLACE TEMP TABLE replaced AS
         SELECT o.split_id, o.ordinal FROM parts o
@@ -191,6 +191,10 @@ def supersede(con: duckdb.DuckDBPyConnection, source: str) -> None:
         remove_documents(
             con,
             "SELECT doc_id FROM store.documents d JOIN replaced r ON r.split_id = d.doc_id >> 32 AND r.ordinal = d.part",
+        )
+        con.execute(
+            "DELETE FROM quarantine WHERE doc_id IS NULL AND (split_id, uri) IN "
+            "(SELECT (split_id, uri) FROM parts JOIN replaced USING (split_id, ordinal))"
         )
         con.execute(
             "UPDATE parts SET state = 'superseded' FROM replaced r "

@@ -131,6 +131,15 @@ def stored_rows(con: duckdb.DuckDBPyConnection, folder: Path, chosen: pa.Table, 
     ).to_arrow_table()
 
 
+def origins(con: duckdb.DuckDBPyConnection, rows: pa.Table) -> list[tuple[str, str]]:
+    """(source, uri) of every part that one of the documents in force was read from."""
+    con.register("gone", rows)
+    return con.execute(
+        "SELECT DISTINCT d.source, p.uri FROM store.documents d SEMI JOIN gone USING (doc_id) "
+        "JOIN parts p ON p.split_id = d.doc_id >> 32 AND p.ordinal = d.part ORDER BY ALL"
+    ).fetchall()
+
+
 def remove(
     con: duckdb.DuckDBPyConnection,
     folder: Path,

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from curator import __version__
-from curator.cli import check, decide, export, forget, mix, plugins, query, run, tokenizer, train
+from curator.cli import check, decide, export, forget, mix, plugins, query, run, sources, tokenizer, train
 from curator.cli.output import errors
 from curator.errors import PluginError
 
@@ -60,6 +60,7 @@ app.command("sql")(query.sql)
 app.command("why")(query.why)
 app.command("decide")(decide.decide)
 app.command("mix")(mix.mix)
+app.add_typer(sources.app, name="sources")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.command("export")(export.export)
 app.command("lineage")(export.lineage)

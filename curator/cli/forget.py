@@ -167,6 +167,12 @@ def _print(report: Report) -> None:
         out.print("out of reach, and marked in models:")
         table("", ("model", "kind", "file"), [(m["model"], m["kind"], m["path"]) for m in report.models])
         out.print("they may have been trained on these documents: train them again", soft_wrap=True)
+    if report.fetched:
+        out.print("what was fetched still holds them; delete these files, or edit them:")
+        for path in report.fetched[:LISTED]:
+            out.print(f"  {path}", soft_wrap=True, markup=False)
+        if len(report.fetched) > LISTED:
+            out.print(f"  and {count(len(report.fetched) - LISTED)} more")
     out.print(
         "sources are as they were; runs leave these documents out (table tombstones)",
         soft_wrap=True,

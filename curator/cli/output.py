@@ -136,11 +136,19 @@ class Bars:
 
     def __exit__(self, *_: object) -> None:
         if self._task is not None:
+            self._close()
             self._progress.stop()
 
     def stage(self, title: str, total_bytes: int) -> None:
         self._progress.start()
-        self._task = self._progress.add_task(title, total=total_bytes, documents=0)
+        self._close()
+        self._task = self._progress.add_task(title, total=total_bytes or None, documents=0)
+
+    def _close(self) -> None:
+        """A stage whose size nobody knew ends where the next begins."""
+        task = next((t for t in self._progress.tasks if t.id == self._task), None)
+        if task is not None and task.total is None:
+            self._progress.update(task.id, total=task.completed)
 
     def advance(self, size: int, documents: int) -> None:
         done = self._progress.tasks[self._task].fields["documents"] + documents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ def run(
         None, help="Try out: only this share of the documents, as 1%, in a scratch corpus."
     ),
     prune: bool = typer.Option(False, help="Take out the documents of files that vanished."),
+    retry: list[str] = typer.Option(
+        [], help="Read files again that have records in quarantine for this reason."
+    ),
     accept: bool = typer.Option(False, help="Go on where a guard would stop."),
     plugin: list[Path] = typer.Option([], help="A .py file with plugins, beside the recipe's own."),
     word_memory: str = typer.Option(
@@ -62,12 +66,14 @@ def run(
     if limit is not None and sample is not None:
         raise UsageError("--limit and --sample exclude each other; give one")
     loaded = recipes.load(str(recipe), extra_plugins=tuple(str(p) for p in plugin))
+    if corpus is not None:
+        loaded = replace(loaded, corpus=str(corpus.absolute()))
     fraction, memory = _fraction(sample), _bytes(word_memory)
 
     from curator import run as runs
     from curator.engines.local import InlineEngine, LocalEngine
 
-    folder = Path(corpus or loaded.corpus)
+    folder = Path(loaded.corpus)
     trial = limit is not None or fraction is not None
     if trial:
         from curator.tombstones import carry
@@ -83,6 +89,7 @@ def run(
             sample=fraction,
             limit=limit,
             prune=prune,
+            retry=retry,
             word_memory=memory,
             accept=accept,
         )
@@ -191,7 +198,7 @@ def _print(report: Report) -> None:
     console().print(f"{done}; {count(quarantined)} new records in quarantine", soft_wrap=True)
     if report.failed:
         console().print(
-            f"{len(report.failed)} splits failed and are tried again by the next run: {report.failed[0]}",
+            f"{len(report.failed)} failed and are tried again by the next run, first: {report.failed[0]}",
             soft_wrap=True,
             markup=False,
             style="red",

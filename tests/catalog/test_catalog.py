@@ -41,15 +41,22 @@ CONTRACT = {
 }
 
 
-@pytest.fixture
-def curated(workshop: Workshop) -> Corpus:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus after a run, with a promoted column, copies, quarantine and two decision sets."""
+    workshop = Workshop(tmp_path_factory.mktemp("curated"))
     (workshop.folder / "web.jsonl").write_text(
         "{broken\n" + "".join(json.dumps(d) + "\n" for d in documents(0, 60)), encoding="utf-8"
     )
     source = {"jsonl": {"name": "web", "path": "web.jsonl", "columns": {"n": "int"}}}
     workshop.curate(["gopher_quality", "exact"], sources=[source], name="other")
-    return workshop.curate(STEPS, sources=[source])
+    workshop.curate(STEPS, sources=[source])
+    return workshop.folder
+
+
+@pytest.fixture
+def curated(workshop: Workshop, made: Path) -> Corpus:
+    return workshop.restore(made)
 
 
 def uncommented(path: Path) -> list[str]:
@@ -82,11 +89,18 @@ def test_everything_has_a_comment_after_a_run(curated: Corpus) -> None:
     assert set(rows) == {("Field of the records, which a source promotes to a column",)}
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """To read from alone."""
+    corpus = Corpus(tmp_path_factory.mktemp("empty"))
+    corpus.catalog.create()
+    return corpus
+
+
 @pytest.mark.parametrize("name", CONTRACT)
-def test_the_contract_on_an_empty_catalog(tmp_path: Path, name: str) -> None:
+def test_the_contract_on_an_empty_catalog(empty: Corpus, name: str) -> None:
     """The tables SQL users rely on answer with their columns and no rows."""
-    Catalog(tmp_path).create()
-    table = Corpus(tmp_path).sql(f"FROM {name}").arrow()
+    table = empty.sql(f"FROM {name}").arrow()
     assert table.num_rows == 0
     assert set(CONTRACT[name].split()) - set(table.column_names) == set()
 

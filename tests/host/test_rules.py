@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -98,8 +99,14 @@ def test_what_is_not_one_scalar_expression_is_refused(sql: str) -> None:
     assert str(raised.value).startswith(repr(sql))
 
 
+@cache
+def database() -> duckdb.DuckDBPyConnection:
+    """In memory; one for all examples, as opening one takes longer than what is asked of it."""
+    return duckdb.connect()
+
+
 def from_duckdb(sql: str) -> Any:
-    return duckdb.connect().execute(f"SELECT {sql}").fetchall()[0][0]
+    return database().execute(f"SELECT {sql}").fetchall()[0][0]
 
 
 scalars = (
@@ -167,5 +174,5 @@ def test_what_has_no_literal_is_refused(value: Any) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_quoted_is_one_identifier(name: str) -> None:
     """Any name survives as a column's."""
-    con = duckdb.connect()
+    con = database()
     assert con.execute(f"SELECT 1 AS {quoted(name)}").description[0][0] == name

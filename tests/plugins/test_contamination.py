@@ -36,12 +36,19 @@ DOCUMENTS = [
 DROPPED = "decontaminate.contaminated"
 
 
-@pytest.fixture
-def school(workshop: Workshop) -> Workshop:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus that was run against two benchmarks."""
+    workshop = Workshop(tmp_path_factory.mktemp("school"))
     write(workshop.folder / "maths.jsonl", MATHS)
     write(workshop.folder / "speeches.jsonl", [{"id": 1, "text": SPEECH}])
     curate(workshop, DOCUMENTS)
+    return workshop.folder
+
+
+@pytest.fixture
+def school(workshop: Workshop, made: Path) -> Workshop:
+    workshop.restore(made)
     return workshop
 
 

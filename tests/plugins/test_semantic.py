@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator import UsageError
-from curator.testing import HARD_TEXTS, check_contract, check_row_wise, measure
+from curator.testing import HARD_TEXTS, check_against_worker, check_row_wise, measure, measured_by_a_worker
 from curator_plugins.dedup.embedding import load_model, model_folder
 from curator_plugins.dedup.semantic import Semantic
 
@@ -197,8 +197,9 @@ def test_only_the_first_tokens_are_read(static: Path) -> None:
 
 def test_the_contract(minilm: Path, static: Path) -> None:
     """Row-wise to the bit and the same in a worker, with either kind of model."""
-    check_contract(Semantic, model=PACKAGE, max_tokens=32)
-    check_contract(Semantic, model=str(static), max_tokens=8)
+    kinds: list[dict[str, Any]] = [{"model": PACKAGE, "max_tokens": 32}, {"model": str(static), "max_tokens": 8}]
+    for options, outcome in zip(kinds, measured_by_a_worker((Semantic, o) for o in kinds), strict=True):
+        check_against_worker(Semantic, outcome, **options)
     check_row_wise(Semantic, *TEXTS, *HARD_TEXTS[:4], model=str(minilm), max_tokens=64)
 
 

@@ -21,6 +21,7 @@ class Csv(FileSource):
     """Files of comma-separated values with a header, plain or compressed."""
 
     version = 1
+    endings = (".csv",)
     delimiter: str = ","
     quote: str = '"'
     encoding: str = "utf-8"

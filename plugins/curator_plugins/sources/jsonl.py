@@ -26,6 +26,7 @@ class Jsonl(FileSource):
     """Files of JSON lines, plain, gzip, zstd, bz2, xz or lz4."""
 
     version = 1
+    endings = (".jsonl", ".ndjson", ".json")
 
     def parts(self) -> Iterator[Part]:
         for uri in self.files():

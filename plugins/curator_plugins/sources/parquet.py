@@ -33,6 +33,7 @@ class Parquet(FileSource):
     """Parquet files, read by row groups."""
 
     version = 1
+    endings = (".parquet",)
 
     def parts(self) -> Iterator[Part]:
         for uri in self.files():

@@ -17,7 +17,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import xxhash
@@ -25,6 +25,7 @@ import xxhash
 from curator import CuratorError, Part, Rejected, Source, UsageError, hookimpl
 from curator.files import SourceChanged, signature
 from curator.lines import PART
+from curator.plugin import SECRET
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -38,7 +39,7 @@ class Sql(Source):
     """Rows of a query against any SQLAlchemy URL."""
 
     version = 1
-    url: str
+    url: Annotated[str, SECRET]
     query: str
     key: str | None = None
 

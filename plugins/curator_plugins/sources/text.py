@@ -26,6 +26,7 @@ class Text(FileSource):
     """Text and Markdown files, one document a file, or split at a pattern."""
 
     version = 1
+    endings = (".txt", ".md", ".markdown")
     split: str | None = None
     encoding: str = "utf-8"
     front_matter: bool = True

@@ -14,6 +14,7 @@ from curator_plugins.sources.csv import Csv
 class Tsv(Csv):
     """Files of tab-separated values with a header, plain or compressed."""
 
+    endings = (".tsv",)
     delimiter: str = "\t"
 
 
