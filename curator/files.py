@@ -40,6 +40,7 @@ COMPRESSIONS = {
 }
 SKIPPABLE_FRAME = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # how pzstd and seekable zstd files begin
 FOREIGN = {b"PAR1": "Parquet", b"SQLite format 3\0": "SQLite", b"PK\3\4": "zip", b"%PDF-": "PDF"}
+FOREIGN |= {b"7z\xbc\xaf\x27\x1c": "7z"}
 
 log = logging.getLogger(__name__)
 

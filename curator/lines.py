@@ -66,18 +66,40 @@ class DecompressionBomb(DamagedFile):
     reason = "decompression_bomb"
 
 
-def decompressed(uri: str, at: int = 0, max_ratio: float = MAX_RATIO) -> Iterator[bytes]:
+def decompressed(
+    uri: str, at: int = 0, stored: tuple[int, int | None] = (0, None), max_ratio: float = MAX_RATIO
+) -> Iterator[bytes]:
     """The file's content from byte `at`, in pieces; raises DamagedFile after what came before the damage.
 
-    gzip of any members, zstd of any frames, bz2 and xz of any streams, lz4, or plain.
+    gzip of any members, zstd of any frames, bz2 and xz of any streams, lz4, or plain. `stored` limits it to a range
+    of stored bytes, which must begin and end between frames, members or streams.
     """
-    with open_raw(uri) as file:
-        kind = compression(file.read(6))
-        file.seek(0 if kind else at)
+    with open_raw(uri) as whole:
+        first, last = stored
+        whole.seek(first)
+        file: Any = whole if last is None else _Range(whole, last - first)
+        kind = compression(whole.read(6))
+        whole.seek(first if kind else first + at)
         if kind is None:
             yield from iter(lambda: file.read(PIECE), b"")
             return
         yield from _gathered(_after(at, _within(max_ratio, file, _decompressed(file, kind))))
+
+
+class _Range:
+    """The next `left` bytes of a file."""
+
+    def __init__(self, file: BinaryIO, left: int) -> None:
+        self._file, self._left = file, left
+        self._start = file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
 
 
 def _decompressed(file: BinaryIO, kind: str) -> Iterator[bytes]:
@@ -228,7 +250,7 @@ def lines(
     rest: list[bytes] = []  # what was read of the line at `offset`, unless it is too long
     held = 0  # how many bytes of it were read
     try:
-        for piece in decompressed(uri, offset, max_ratio):
+        for piece in decompressed(uri, offset, max_ratio=max_ratio):
             begin = 0
             while (end := piece.find(b"\n", begin)) >= 0:  # three times as fast as split() on lines of 4 kB
                 length = held + end - begin

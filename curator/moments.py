@@ -1,7 +1,7 @@
 """Moments, out of what sources call a date.
 
-ISO 8601 (a year or a month is its first day; no time zone is UTC), RFC 2822, YYYYMMDD and YYYYMMDDhhmmss,
-and seconds, milli-, micro- or nanoseconds since 1970. Only what can be read in one way: "04/05/2024" is no
+ISO 8601 (a year or a month is its first day; no time zone is UTC), RFC 2822 (and 822, whose years have two
+digits), VMS's 26-FEB-1987 15:03:27.51, YYYYMMDD and YYYYMMDDhhmmss, and seconds, milli-, micro- or nanoseconds since 1970. Only what can be read in one way: "04/05/2024" is no
 moment, and what is none stays in the metadata. Rejected: dateutil, which guesses.
 """
 
@@ -37,7 +37,8 @@ def _parsed(text: str) -> datetime | float | None:
         return float(text)
     if re.fullmatch(r"\d{4}-\d\d", text):
         text += "-01"
-    if re.match(r"(\w{3}, )?\d{1,2} \w{3} \d{4} \d", text):
+    text = re.sub(r"^(\d{1,2})-([A-Za-z]{3})-(\d{4} +\d\d?:\d\d:\d\d)(\.\d+)?$", r"\1 \2 \3", text)
+    if re.match(r"(\w{3}, ?)?\d{1,2} \w{3} (\d{4}|\d\d) +\d", text):
         return parsedate_to_datetime(text)
     return datetime.fromisoformat(re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", text))
 

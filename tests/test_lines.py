@@ -149,3 +149,14 @@ def test_an_empty_file_is_one_empty_part(tmp_path: Path) -> None:
     uri = write(tmp_path, b"")
     (part,) = line_parts(uri)
     assert list(lines(uri, part.start or 0, part.stop)) == []
+
+
+@pytest.mark.parametrize("pack", [bytes, bz2.compress, gzip.compress, zstandard.compress])
+def test_a_range_of_stored_bytes(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """Of whole streams, each decompressed by itself."""
+    pieces = [pack(b"%d " % n * 1000) for n in range(4)]
+    (tmp_path / "file").write_bytes(b"".join(pieces))
+    first, last = len(pieces[0]), sum(map(len, pieces[:3]))
+    found = b"".join(decompressed(str(tmp_path / "file"), stored=(first, last)))
+    assert found == b"1 " * 1000 + b"2 " * 1000
+    assert b"".join(decompressed(str(tmp_path / "file"), stored=(last, None))) == b"3 " * 1000
