@@ -30,7 +30,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from curator.files import MAX_RATIO, MIB, compression, open_raw, signature, size_of
+from curator.files import MAX_RATIO, MIB, open_raw, signature, size_of
+from curator.files import compression as compression
 from curator.plugin import Part, Rejected
 
 PIECE = MIB // 4  #: bytes in a piece, at least
