@@ -48,7 +48,7 @@ def tree(text: str) -> Element:
         if len(names) == MAX_DEPTH:
             raise Refused("too_deep", f"more than {MAX_DEPTH} elements in one another")
         builder.start(name, {local(key): _plain(a or b or c) for key, a, b, c in ATTRIBUTE.findall(rest)})
-        if rest.endswith("/"):
+        if rest.endswith("/") and names:  # the record itself goes on to its end tag
             builder.end(name)
         else:
             names.append(name)

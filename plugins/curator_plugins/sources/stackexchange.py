@@ -1,8 +1,9 @@
 """Questions and answers of Stack Exchange's data dumps (`Posts.xml`): one document a question.
 
 Text is the title, the question, and its answers, the accepted one first and then by score, with blank lines
-between; code stays as it stands. The key is the question's id; `license` is what the posts say, all of them
-joined by AND where they differ; tags, scores and the number of answers are metadata.
+between; code stays as it stands. The key is the question's id, with the file's folder below `path`
+before it, as sites have the same ids: `path: dump/*/Posts.xml` gives cs.stackexchange.com/12. `license` is what the
+posts say, all of them joined by AND where they differ; tags, scores and the number of answers are metadata.
 
 **Memory.** Answers stand anywhere in the file, gigabytes from their question. So a part is the questions whose id
 has one remainder, and reads the whole file, looking only at four numbers of each row (230 MB/s); what is its own
@@ -36,6 +37,7 @@ BUCKETS = 512  #: temporary files, at most
 LARGE = 2048 * MIB  #: bytes of a part
 NUMBER = re.compile(rb' (Id|PostTypeId|ParentId|Score)="(-?\d{1,18})"')
 QUESTION, ANSWER = 1, 2
+SITE = re.compile(r".*/((?:[\w-]+\.)+(?:com|net|org))/[^/]*")  #: a file in a folder that is called as a site
 
 Row = dict[str, str]
 
@@ -47,7 +49,8 @@ class Stackexchange(FileSource):
     answers: Annotated[Literal["accepted", "all", "none"], "answers that follow the question"] = "all"
     min_score: Annotated[int | None, "posts with a lower score are left out"] = None
     site: Annotated[
-        str | None, "address of the site, as https://stackoverflow.com, for that of each question"
+        str | None,
+        "address of the site, for that of each question; else the folder tells, if it is called as one",
     ] = None
 
     def parts(self) -> Iterator[Part]:
@@ -73,7 +76,7 @@ class Stackexchange(FileSource):
             yield from self._sort(part.uri, number, count, buckets)
             skipped: Counter[str] = Counter()
             for file in buckets.files:
-                yield from self._documents(file, skipped)
+                yield from self._documents(file, part.uri, skipped)
             for reason, left in sorted(skipped.items()):
                 yield Rejected("all", reason, f"{left} posts")
             if not buckets.rows and not number:
@@ -105,7 +108,9 @@ class Stackexchange(FileSource):
             ):
                 buckets.put(int(question) // count, row)
 
-    def _documents(self, file: IO[bytes], skipped: Counter[str]) -> Iterator[dict[str, Any] | Rejected]:
+    def _documents(
+        self, file: IO[bytes], uri: str, skipped: Counter[str]
+    ) -> Iterator[dict[str, Any] | Rejected]:
         questions: dict[int, Row] = {}
         answers: dict[int, list[Row]] = {}
         file.seek(0)
@@ -125,13 +130,14 @@ class Stackexchange(FileSource):
                 answers.setdefault(int(row["ParentId"]), []).append(row)
         for number in sorted(questions):
             try:
-                yield self._document(questions[number], answers.pop(number, []))
+                yield self._document(questions[number], answers.pop(number, []), uri)
             except ValueError as error:
                 yield Rejected(f"post {number}", "bad_row", str(error))
         if answers:
             skipped["no_question"] += sum(map(len, answers.values()))
 
-    def _document(self, question: Row, answers: list[Row]) -> dict[str, Any]:
+    def _document(self, question: Row, answers: list[Row], uri: str) -> dict[str, Any]:
+        folder = self.relative(uri).rpartition("/")[0]
         accepted = question.get("AcceptedAnswerId")
         if self.answers == "accepted":
             answers = [row for row in answers if row["Id"] == accepted]
@@ -141,7 +147,7 @@ class Stackexchange(FileSource):
         licences = {row["ContentLicense"] for row in (question, *answers) if row.get("ContentLicense")}
         record = {
             "#position": f"post {question['Id']}",
-            "id": question["Id"],
+            "id": f"{folder}/{question['Id']}" if folder else question["Id"],
             self.text: "\n\n".join(filter(None, (title, *bodies))),
             self.title: title or None,
             self.published: question.get("CreationDate"),
@@ -153,8 +159,9 @@ class Stackexchange(FileSource):
             "accepted": any(row["Id"] == accepted for row in answers),
             "answer_scores": [int(row.get("Score") or 0) for row in answers],
         }
-        if self.site:
-            record[self.url_field] = f"{self.site.rstrip('/')}/questions/{question['Id']}"
+        site = self.site or SITE.sub(r"https://\1", uri)
+        if site != uri:
+            record[self.url_field] = f"{site.rstrip('/')}/questions/{question['Id']}"
         return record
 
 

@@ -4,7 +4,8 @@ A page is cut from the file at its tags, which its text cannot hold, and parsed 
 text in `curator_plugins.sources.wikitext`, in a process that is bounded: a page that takes more than `seconds` of
 CPU or `memory` is quarantined as `extraction_timeout` or `extraction_memory`. Pages in other namespaces and redirects
 are no documents; one quarantine row for each part says how many there were (`redirect`, `other_namespace`), since a
-row for each would be 18 million of English. The key is the page's id, `published` its revision's timestamp, the
+row for each would be 18 million of English. The key is the wiki and the page's id, as enwiki:39,
+`published` the revision's timestamp, the
 address follows from the dump's `base`. A dump does not say its licence: the option `license` does.
 
 **Parts.** A multistream dump is bz2 of many streams, and each begins with bytes that stand nowhere else: a part
@@ -128,13 +129,12 @@ class Wikipedia(FileSource):
             return Rejected(str(position), error.reason, f"page {number}, {title!r}: {error}")
         record = {
             "#position": str(position),
-            "id": number or None,
+            "id": f"{site['wiki']}:{number}" if site["wiki"] else number,
             self.text: text,
             self.title: title,
             self.published: revision.findtext("timestamp"),
             "namespace": int(page.findtext("ns") or 0),
             "revision": int(revision.findtext("id") or 0),
-            **site["said"],
         }
         if site["base"]:
             record[self.url_field] = site["base"] + quote(title.replace(" ", "_"), safe="/:@!$*(),;'")
@@ -195,7 +195,7 @@ def _pieces(part: Part) -> Iterator[bytes | None]:
 
 
 def _siteinfo(head: bytes) -> dict[str, Any]:
-    """Address of pages, names of the namespaces that links to are not seen, and what goes into metadata."""
+    """The wiki's name, the address of its pages, and the names of the namespaces whose links are not seen."""
     start, end = head.find(b"<siteinfo"), head.find(b"</siteinfo>")
     info: Any = Element("siteinfo")
     if 0 <= start < end:
@@ -206,11 +206,10 @@ def _siteinfo(head: bytes) -> dict[str, Any]:
         space.get("key"): html.unescape(space.text or "") for space in info.iterfind("namespaces/namespace")
     }
     unseen = {*ENGLISH, *(name.lower() for key in (MEDIA, FILE, CATEGORY) if (name := names.get(key)))}
-    said = {"wiki": info.findtext("dbname")}
     return {
         "base": f"{base}/" if base else "",
         "unseen": sorted(unseen),
-        "said": {key: value for key, value in said.items() if value},
+        "wiki": info.findtext("dbname"),
     }
 
 

@@ -6,8 +6,8 @@
 
 A field's path is a small part of XPath: names and `*` between slashes, `//` for any depth, `.` for the record itself,
 `[2]`, `[@type='short']`, `[title]`, an attribute `@id` at the end, and `a | b` for the first that says something. Its
-value is all text below it in reading order (a `//text()` at the end may be written, and means the same), a list
-where several elements match; of the text field they are joined by blank lines. Names are written without namespace
+value is all text below it in reading order (a `//text()` at the end may be written, and means the same), of several
+elements a list, of the text field joined by blank lines, of a column of documents the first. Names are written without namespace
 and prefix. A file is one part, as only its beginning tells what its end means. `curator_plugins.sources.elements`
 has how it is read, what of entities and of damage.
 
@@ -119,13 +119,15 @@ class Xml(FileSource):
             return text_of(found, unseen=unseen, keep=self.keep_whitespace)
 
         unseen = frozenset(self.leave_out)
+        single = {self.id or "id", self.url_field, self.title, self.published, self.retrieved}
+        single |= {self.license_field, self.domain_field or "", *self.columns}
         record: dict[str, Any] = {"#position": str(position)}
         for name, path in {self.text: ".", **self.fields}.items():
             values = _field(element, path, text)
             if name == self.text:
                 record[name] = "\n\n".join(values)
             elif values:
-                record[name] = values[0] if len(values) == 1 else values
+                record[name] = values[0] if len(values) == 1 or name in single else values
         return record
 
 

@@ -87,6 +87,18 @@ def test_questions_and_answers(tmp_path: Path, read: Any) -> None:
     assert bad == [("all", "no_question")]
 
 
+def test_sites_have_the_same_ids(tmp_path: Path, read: Any) -> None:
+    """So the folder below `path` is in the key, and says the address if it is called as a site."""
+    for folder in ("cs.stackexchange.com", "dba"):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder, question(1))
+    documents, _ = read(Stackexchange(path=str(tmp_path / "*/Posts.xml")))
+    assert [(d["source_key"], d["url"]) for d in documents] == [
+        ("cs.stackexchange.com/1", "https://cs.stackexchange.com/questions/1"),
+        ("dba/1", None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "texts"),
     [

@@ -123,10 +123,10 @@ def test_articles(tmp_path: Path, read: Any) -> None:
         page(4, ns=14),
     )
     ((found,), bad) = read(source)
-    assert (found["source_key"], found["title"], found["text"]) == ("1", "C++ & D?", "A & B")
+    assert (found["source_key"], found["title"], found["text"]) == ("ltgwiki:1", "C++ & D?", "A & B")
     assert found["url"] == "https://ltg.wikipedia.org/wiki/C%2B%2B_%26_D%3F"
     assert (found["published"], found["license"]) == (dt.datetime(2016, 4, 18, 23, 12, 22), None)
-    assert orjson.loads(found["metadata"]) == {"namespace": 0, "revision": 10, "wiki": "ltgwiki"}
+    assert orjson.loads(found["metadata"]) == {"namespace": 0, "revision": 10}
     assert bad == [("all", "other_namespace"), ("all", "redirect")]
     details = [r.detail for r in source.read(*source.parts()) if isinstance(r, Rejected)]
     assert details == ["2 of 4 pages", "1 of 4 pages"]
@@ -142,7 +142,7 @@ def test_a_page_that_takes_too_long_costs_only_itself(tmp_path: Path, read: Any)
     """mwparserfromhell's quadratic case: the process is ended, the next page has a new one."""
     source = written(tmp_path, page(1), page(2, "{{a|" * 8000), page(3), seconds=0.5)
     documents, bad = read(source)
-    assert [d["source_key"] for d in documents] == ["1", "3"]
+    assert [d["source_key"] for d in documents] == ["ltgwiki:1", "ltgwiki:3"]
     assert [reason for _, reason in bad] == ["extraction_timeout"]
 
 
@@ -182,7 +182,7 @@ def test_multistream_dumps_are_cut_at_their_streams(tmp_path: Path, monkeypatch:
         parts = list(source.parts())
         assert (len(parts) > 2) == several
         found = [r["id"] if isinstance(r, dict) else r for part in parts for r in source.read(part)]
-        assert found == [str(n) for n in range(40)]
+        assert found == [f"ltgwiki:{n}" for n in range(40)]
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -198,7 +198,7 @@ def test_other_dumps_are_cut_at_bytes(tmp_path: Path, pack: Any, read: Any) -> N
             type(part)(part.uri, edge, None, part.signature),
         ]
         found = [r["id"] for half in halves for r in wikipages(source, half)]
-        assert found == [str(n) for n in range(12)]
+        assert found == [f"ltgwiki:{n}" for n in range(12)]
 
 
 def wikipages(source: Wikipedia, part: Any) -> Iterator[dict[str, Any]]:
@@ -216,7 +216,7 @@ def test_what_is_damaged_costs_only_itself(tmp_path: Path, read: Any) -> None:
         tmp_path, page(1), page(2).replace("</title>", ""), "<page><title>", page(3), "<page>", page(4) * 2
     )
     documents, bad = read(source)
-    assert [d["source_key"] for d in documents] == ["1", "3", "4"]
+    assert [d["source_key"] for d in documents] == ["ltgwiki:1", "ltgwiki:3", "ltgwiki:4"]
     assert [reason for _, reason in bad] == ["bad_xml", "unclosed", "unclosed", "duplicate_key"]
     path = tmp_path / "dump.xml"
     path.write_bytes(bz2.compress(path.read_bytes())[:-20])
@@ -237,7 +237,7 @@ def test_entities_cannot_be_declared(tmp_path: Path, read: Any) -> None:
     source_text.write_text(bomb + source_text.read_text())
     documents, bad = read(source)
     assert ([d["source_key"] for d in documents], [reason for _, reason in bad]) == (
-        ["3"],
+        ["ltgwiki:3"],
         ["bad_xml", "bad_xml"],
     )
 
@@ -261,7 +261,7 @@ def test_the_developers_corpus(
         articles + empty,
         articles + empty + redirects + others,
     )
-    titles = {p.findtext("{*}id"): p.findtext("{*}title") for p in wanted}
+    titles = {f"{wiki}:{p.findtext('{*}id')}": p.findtext("{*}title") for p in wanted}
     assert {d["source_key"]: d["title"] for d in documents}.items() <= titles.items()
     texts = [re.sub(r"\$.*?\$", "", d["text"], flags=re.DOTALL) for d in documents]
     assert sum(mark in text for text in texts for mark in ("{{", "}}", "[[", "<ref", "{|")) == 0

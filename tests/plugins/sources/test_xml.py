@@ -80,6 +80,15 @@ def test_field_paths(tmp_path: Path, path: str, value: Any) -> None:
     assert (record.get("f"), record["text"]) == (value, "A\nB\nC")
 
 
+def test_several_values(tmp_path: Path, read: Any) -> None:
+    """Of a column of documents the first is it, of the text all, of metadata a list."""
+    fields = {"title": "t", "text": "//p", "others": "t", "year": "y"}
+    content = "<r><t>A</t><t>B</t><y>1</y><y>2</y><s><p>x</p></s><p>y</p></r>"
+    found = read(written(tmp_path, content, fields=fields, columns={"year": "int"}))[0][0]
+    assert (found["title"], found["text"], found["year"]) == ("A", "x\n\ny", 1)
+    assert orjson.loads(found["metadata"]) == {"others": ["A", "B"]}
+
+
 def test_text_of_blocks(tmp_path: Path, read: Any) -> None:
     """An element among text is inline, unless it holds blocks itself; one among spaces is a block."""
     content = "<r><p>See <x>this</x>\n  list: <list><item>a</item> <item>b</item></list> end</p><p><b>x</b> <i>y</i></p></r>"
@@ -248,6 +257,22 @@ def test_sgml(tmp_path: Path, read: Any) -> None:
     assert read(written(tmp_path, bomb, format="sgml", record="R", max_bytes=1_000_000))[1] == [
         ("0", "too_large")
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("<R/>a<b/>c</R>", "ac"),
+        ("<R><k><m>x</c></k>y</m></R>", "x\ny"),
+        ("<R><!-- <R> -->x<!-- y", None),
+        ("<R a='<'>x</R>", None),
+        ("<R>a < b > c <3 <é></R>", "a < b > c <3 <é>"),
+    ],
+)
+def test_what_makes_little_sense(tmp_path: Path, read: Any, content: str, text: str | None) -> None:
+    """Is read as far as it does."""
+    documents, _ = read(written(tmp_path, content, format="sgml", record="R"))
+    assert [d["text"] for d in documents] == ([text] if text else [])
 
 
 def test_sgml_entities_are_never_resolved(tmp_path: Path, read: Any) -> None:
