@@ -245,7 +245,7 @@ def child(pipe: Any, name: str, seed: int, data: Path, first: int, last: int) ->
         source = make(path)
         for number in range(first, last):
             Path(path).write_bytes(input_of(name, seed, number, found, TOKENS[tokens]))
-            source = source if name == "html" else make(path)  # whose extractor is a process
+            source = source if name in ("html", "warc") else make(path)  # whose extractor is a process
             start = time.process_time()
             try:
                 rows, bad = read(source)
