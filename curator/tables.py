@@ -75,7 +75,7 @@ def mapped(found: Rows, mapper: Mapper, part: Part) -> Mapped | None:
         if mapper.id in names:
             ids = others.column(mapper.id).to_pylist()
             others = others.drop_columns([mapper.id])
-        records = others.to_pylist() if others.num_columns else None
+        records = others.to_pylist() if others.num_columns else []
     except (pa.ArrowException, ValueError, OverflowError, KeyError):  # as a value that Python does not have
         return None
     texts = texts.cast(pa.large_string())
@@ -85,6 +85,8 @@ def mapped(found: Rows, mapper: Mapper, part: Part) -> Mapped | None:
     if np.diff(places).max(initial=0) > source.max_chars or _any_blank(content, places):
         return None
     ends = places.tolist()
+    if not records and not all(type(id) is str and id for id in ids):  # what is no id is metadata
+        records = [{} for _ in ids]
     try:
         keys = [
             id if type(id) is str and id else mapper.key(id, records[n] if records else {}, part, str(found.first + n))

@@ -132,6 +132,7 @@ def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     found = same(table)
     assert found["metadata"].to_list() == ['{"n":{"x":1}}', '{"n":null}', '{"n":{"x":2}}']
     assert taken == [True, True]  # of the second part they are duplicates
+    assert same(pa.table({"text": ["a", "b"], "id": ["", "x"]}))["metadata"].to_list() == ['{"id":""}', None]
     for unusual in (
         {"text": ["a", None]},
         {"text": ["a", " "]},
@@ -175,7 +176,7 @@ def test_the_developers_corpus() -> None:
         name = "text" if "text" in pl.read_parquet_schema(path) else "body"
         frames = [
             [frame for frame, _ in read_documents(source, source.parts())]
-            for source in (Parquet(path=str(path), text=name), Slow(path=str(path), text=name))
+            for source in (kind(path=str(path), text=name, name="same") for kind in (Parquet, Slow))
         ]
         assert pl.concat(frames[0]).equals(pl.concat(frames[1]))
         assert sum(map(len, frames[0])) > 400
