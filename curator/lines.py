@@ -271,6 +271,8 @@ def lines(
             if stop is not None and offset >= stop:
                 return
             held += len(piece) - begin
+            if stop is not None and offset < start and offset + held >= stop:
+                return  # a line of the part before goes on through all of this one
             if held > max_bytes:
                 rest = []
             elif begin < len(piece):

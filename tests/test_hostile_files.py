@@ -117,6 +117,25 @@ def test_compression_within_compression(tmp_path: Path) -> None:
         assert (bad.reason, bad.detail.split(",")[0]) == ("wrong_format", "this is xz within gzip")
 
 
+def test_a_line_longer_than_many_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part reads its own range of it, not to its end."""
+    monkeypatch.setattr(curator.lines, "PART", MIB)
+    path = tmp_path / "file"
+    path.write_bytes(b"first\n" + b"x" * (20 * MIB) + b"\nlast\n")
+    read = []
+
+    def counted(*given: Any, **named: Any) -> Any:
+        for piece in decompressed(*given, **named):
+            read.append(len(piece))
+            yield piece
+
+    monkeypatch.setattr(curator.lines, "decompressed", counted)
+    parts = list(line_parts(str(path)))
+    found = [line for part in parts for _, line in lines(str(path), part.start or 0, part.stop, MIB)]
+    assert [line if isinstance(line, bytes) else line.reason for line in found] == [b"first", "too_large", b"last"]
+    assert sum(read) < 48 * MIB  # the first reads it all, and the others once more
+
+
 # -- files that are none
 
 

@@ -132,7 +132,7 @@ def test_the_short_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     found = same(table)
     assert found["metadata"].to_list() == ['{"n":{"x":1}}', '{"n":null}', '{"n":{"x":2}}']
     assert taken == [True, True]  # of the second part they are duplicates
-    assert same(pa.table({"text": ["a", "b"], "id": ["", "x"]}))["metadata"].to_list() == ['{"id":""}', None]
+    assert same(pa.table({"text": ["a", "b"], "id": ["", "x"]}))["metadata"].to_list() == ['{"id":""}', None, '{"id":""}']
     for unusual in (
         {"text": ["a", None]},
         {"text": ["a", " "]},
