@@ -20,7 +20,7 @@ from curator import Part, Rejected, UsageError, hookimpl
 from curator.files import MIB, FileSource, foreign, listed, open_raw, signature, unchanged
 from curator.lines import PART, DamagedFile
 from curator.tables import Rows
-from curator_plugins.sources.parquet_pages import dictionaries
+from curator_plugins.sources.parquet_pages import dictionaries, row_groups
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -70,6 +70,7 @@ class Parquet(FileSource):
             try:
                 file = _open(raw)
                 groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
+                footer = row_groups(raw)
             except _damage() as error:
                 is_parquet = foreign(part.uri) == "Parquet"
                 yield Rejected("0", "damaged_file" if is_parquet else "wrong_format", str(error))
@@ -77,7 +78,7 @@ class Parquet(FileSource):
             stop = len(groups) if part.stop is None else part.stop
             row = sum(group.num_rows for group in groups[: part.start or 0])
             for number in range(part.start or 0, stop):
-                yield from _group(file, raw, number, row, self.max_ratio)
+                yield from _group(file, raw, footer, number, row, self.max_ratio)
                 row += groups[number].num_rows
 
 
@@ -92,17 +93,17 @@ def _damage() -> tuple[type[Exception], ...]:
 
     # Arrow says OSError of bad Thrift and bad compression alike; an errno would be the disk's. Names that are no
     # UTF-8, and numbers that do not fit, are Python's errors
-    return (pa.ArrowException, OSError, ValueError, OverflowError, LookupError)
+    return (pa.ArrowException, OSError, ValueError, OverflowError, LookupError, DamagedFile)
 
 
 def _group(
-    file: pq.ParquetFile, raw: Any, number: int, row: int, max_ratio: float
+    file: pq.ParquetFile, raw: Any, footer: list[Any], number: int, row: int, max_ratio: float
 ) -> Iterator[Rows | Rejected]:
     group = file.metadata.row_group(number)
     where = f"row group {number}, from row {row}"
     try:
         rows = min(10_000, SLICE * group.num_rows // max(group.total_byte_size, 1))
-        for name, size in dictionaries(raw, group, max_ratio).items():
+        for name, size in dictionaries(raw, footer[number], max_ratio).items():
             if size * rows > EXPANDED:
                 rows = min(rows, EXPANDED // min(size, _longest_word(raw, file, number, name) or size))
         for batch in file.iter_batches(max(1, rows), row_groups=[number], use_threads=False):

@@ -1,37 +1,56 @@
 """The headers of Parquet's pages, looked at before Arrow allocates what they declare.
 
-A header is a Thrift struct of the compact protocol (parquet.thrift, PageHeader): type, size before and after
-compression, and what is skipped here. Rejected: trusting the sizes that the file's footer sums up, as Arrow does
-not hold pages to them; libraries of Thrift, for the 30 lines that skip a struct.
+The footer and a header are Thrift structs of the compact protocol (parquet.thrift: FileMetaData, PageHeader).
+Rejected: trusting the sizes that the footer sums up, as Arrow does not hold pages to them; the footer as pyarrow
+gives it, whose `column()` ends the process where a column's statistics do not fit the schema (26.0, found by
+fuzzing); libraries of Thrift, for the 60 lines that read a struct.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from curator.files import MIB
 from curator.lines import DamagedFile, DecompressionBomb
 
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
-
 LARGE = 64 * MIB  #: bytes that a page may have whatever its ratio
 HEADER = 1 << 10  #: bytes of a header that are read at first; statistics may make it longer
 DICTIONARY = 2  #: type of a page
+BYTES = (6, 7)  #: types of a column: BYTE_ARRAY, FIXED_LEN_BYTE_ARRAY
 
 
-def dictionaries(raw: BinaryIO, group: pq.RowGroupMetaData, max_ratio: float) -> dict[str, int]:
+def row_groups(raw: BinaryIO) -> list[Any]:
+    """The row groups of a file's footer, as `_struct` gives them; raises DamagedFile."""
+    end = raw.seek(0, 2)
+    raw.seek(max(end - 8, 0))
+    size = int.from_bytes(raw.read(4), "little")
+    raw.seek(max(end - 8 - size, 0))
+    try:
+        fields, _ = _struct(raw.read(size), 0, 0)
+        return list(fields[4])
+    except (LookupError, ValueError, TypeError) as error:
+        raise DamagedFile(f"the footer cannot be read: {error!r}") from None
+
+
+def dictionaries(raw: BinaryIO, group: Any, max_ratio: float) -> dict[str, int]:
     """Bytes before compression of the dictionary of each column of a row group that has one of bytes or text.
 
     Raises DecompressionBomb where a page expands beyond `max_ratio`, and DamagedFile where a header is none.
     """
+    try:
+        return _dictionaries(raw, group, max_ratio)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        raise DamagedFile(f"the footer cannot be read: {error!r}") from None
+
+
+def _dictionaries(raw: BinaryIO, group: Any, max_ratio: float) -> dict[str, int]:
     found: dict[str, int] = {}
     end = raw.seek(0, 2)
-    for number in range(group.num_columns):
-        column = group.column(number)
-        name = column.path_in_schema
-        at = min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset)
-        stop, left = at + column.total_compressed_size, column.num_values
+    for chunk in group[1]:
+        column = chunk[3]
+        name = b".".join(column[3]).decode(errors="replace")
+        at = min(column[9], column.get(11) or column[9])
+        stop, left = at + column[7], column[5]
         while at < stop and left > 0:
             kind, size, stored, values, length = _header(raw, at, name)
             if at + length + stored > min(stop, end):
@@ -41,7 +60,7 @@ def dictionaries(raw: BinaryIO, group: pq.RowGroupMetaData, max_ratio: float) ->
                     f"a page of column {name!r} expands from {stored} to {size} bytes, over "
                     f"{max_ratio:g} times its size; if that is text, raise max_ratio"
                 )
-            if kind == DICTIONARY and column.physical_type.endswith("BYTE_ARRAY"):
+            if kind == DICTIONARY and column[1] in BYTES:
                 found[name] = max(size, found.get(name, 0))
             at += length + stored
             left -= values
@@ -72,7 +91,7 @@ def _header(raw: BinaryIO, at: int, column: str) -> tuple[int, int, int, int, in
 
 
 def _struct(data: bytes, at: int, depth: int) -> tuple[dict[int, Any], int]:
-    """(field number -> integer, struct or None, place after it) of a struct at a place."""
+    """(field number -> integer, bytes, struct, list or None, place after it) of a struct at a place."""
     fields: dict[int, Any] = {}
     number = 0
     if depth > 8:
@@ -102,10 +121,21 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         length, at = _varint(data, at)
         if at + length > len(data):
             raise IndexError
-        return None, at + length
+        return data[at : at + length], at + length
+    if kind in (9, 10):  # lists, sets
+        head, at = data[at], at + 1
+        count, at = _varint(data, at) if head >> 4 == 15 else (head >> 4, at)
+        values: list[Any] = []
+        for _ in range(count):
+            value: Any
+            value, at = (None, at + 1) if head & 15 in (1, 2) else _value(data, at, head & 15, depth + 1)
+            if at > len(data) or depth > 8:
+                raise IndexError
+            values.append(value)
+        return values, at
     if kind == 12:
         return _struct(data, at, depth + 1)
-    raise ValueError  # lists, sets and maps are in no header of a page
+    raise ValueError  # maps are nowhere in it
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -79,7 +79,7 @@ def test_headers_are_read_as_they_are_written(tmp_path: Path) -> None:
         for codec in ("none", "snappy", "zstd"):
             pq.write_table(table, tmp_path / "f", data_page_version=version, compression=codec, data_page_size=5000)
             with (tmp_path / "f").open("rb") as raw:
-                group = pq.ParquetFile(tmp_path / "f").metadata.row_group(0)
+                (group,) = pages.row_groups(raw)
                 found = pages.dictionaries(raw, group, 500)
             assert found["word"] == 5
             assert found["tags.list.element"] == 10
@@ -101,6 +101,14 @@ def test_a_page_that_declares_two_gigabytes(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         ((_, bad),) = read_documents(source, source.parts())
         assert {q.reason for q in bad} <= {"decompression_bomb", "damaged_file", "wrong_format"}
+
+
+def test_statistics_that_do_not_fit_the_schema() -> None:
+    """Found by fuzzing: asked for such a column, pyarrow 26 ends the process; reading says what is wrong."""
+    source = Parquet(path=str(Path(__file__).with_name("misfit.parquet")))
+    ((frame, bad),) = read_documents(source, source.parts())
+    assert frame.height == 0
+    assert [(q.position, q.reason) for q in bad] == [(place, "damaged_file") for place in ("0", "15", "30")]
 
 
 def test_damage_anywhere(tmp_path: Path) -> None:
