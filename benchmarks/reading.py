@@ -86,7 +86,11 @@ def rates(documents: Path, times: int, folder: Path) -> None:
     for name, path in files.items():
         kind: Any = kinds.get(name.rpartition(".")[2], Jsonl)
         ours = kind(path=path)
-        works: dict[str, Callable[[str], Any]] = {"curator": lambda _, s=ours: drain(read_documents(s, s.parts()))}  # type: ignore[misc]
+        works: dict[str, Callable[[str], Any]] = {
+            "curator": lambda _, s=ours: drain(read_documents(s, s.parts()))  # type: ignore[misc]
+        }
+        if kind is Jsonl:  # of which a compressed file's parts decompress what is before them
+            works["curator, one part"] = lambda p, s=ours: drain(read_documents(s, Part(p)))  # type: ignore[misc]
         for who, work in (works | others.get(name, {})).items():
             taken = []
             for _ in range(times + 1):

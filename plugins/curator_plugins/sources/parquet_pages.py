@@ -127,11 +127,14 @@ def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
         count, at = _varint(data, at) if head >> 4 == 15 else (head >> 4, at)
         values: list[Any] = []
         for _ in range(count):
-            value: Any
-            value, at = (None, at + 1) if head & 15 in (1, 2) else _value(data, at, head & 15, depth + 1)
+            element: Any = None
+            if head & 15 in (1, 2):
+                at += 1
+            else:
+                element, at = _value(data, at, head & 15, depth + 1)
             if at > len(data) or depth > 8:
                 raise IndexError
-            values.append(value)
+            values.append(element)
         return values, at
     if kind == 12:
         return _struct(data, at, depth + 1)
