@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from curator.errors import CuratorError
+from curator.mapping import source_name
 from curator.plugin import Part, Source
-from curator.reading import source_name
 
 if TYPE_CHECKING:
     from curator.loading import Plugins

@@ -12,6 +12,11 @@ The size of a compressed file is estimated from the ratio of its first 4 MiB; on
 the last part has no end. Rejected: decompressing once to learn it, because plans are made at every start of a
 run, and that alone would be 26 minutes for a terabyte; an index of restart points (as indexed_gzip keeps),
 because it is one more file to trust.
+
+**Bounds.** Each decompressor gives at most a piece at a time, so a bomb takes no memory; what bounds its time is
+`max_ratio`, looked at beyond the first GiB: 10 GB of zeros in 10 MB stop there, after 1 CPU second. Rejected:
+zstandard, whose decompressor gives what it is fed at once (256 MiB of 8 KiB), or takes a file that is cut short
+for a whole one.
 """
 
 from __future__ import annotations
@@ -20,50 +25,51 @@ import bz2
 import contextlib
 import io
 import lzma
-import re
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from curator.files import MIB, open_raw, signature, size_of
+from curator.files import MAX_RATIO, MIB, open_raw, signature, size_of
+from curator.files import compression as compression
 from curator.plugin import Part, Rejected
 
 PIECE = MIB // 4  #: bytes in a piece, at least
-FED = 8 << 10  #: compressed bytes at a time: even a bomb makes no more than 256 MiB of them
+FED = 32 << 10  #: compressed bytes at a time
+HEADER = 8 << 10  #: compressed bytes that hold the header of a frame
 PART = 64 * MIB  #: bytes of a part, twice as many where it costs decompressing
 MAX_PARTS = 8  #: of a compressed file
 WHOLE = 16 * MIB  #: a compressed file up to this size is one part
 SAMPLE = 4 * MIB  #: compressed bytes that the ratio is estimated from
 GUESSED_RATIO = 4  #: of what is not worth sampling
+EXPANDED = 1 << 30  #: bytes that any compressed file may give, whatever its ratio
+XZ_MEMORY = 256 * MIB  #: bytes that a file may have xz take: `xz -9` needs 65 MiB
 
-MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"(\xb5/\xfd": "zstd",
-    b"BZh": "bz2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x04\x22\x4d\x18": "lz4",
-}
 DECOMPRESSORS = (
-    "isal",
     "igzip_lib",
     "zstd",
-    "zstandard",
+    "backports",
+    "compression",
+    "_zstd",
     "pyarrow",
 )  # modules of errors without a common base
-SKIPPABLE_FRAME = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # how pzstd and seekable zstd files begin
 
 
 class DamagedFile(Exception):
-    """A file that cannot be decompressed any further; sources turn it into a `Rejected`."""
+    """A file that cannot be decompressed any further; sources turn it into a `Rejected` with this `reason`."""
+
+    reason = "damaged_file"
 
 
-def compression(head: bytes) -> str | None:
-    """The name of the compression that a file's first bytes announce."""
-    announced = (name for magic, name in MAGIC.items() if head.startswith(magic))
-    return next(announced, "zstd" if SKIPPABLE_FRAME.match(head) else None)
+class DecompressionBomb(DamagedFile):
+    """A file that expands to more than `EXPANDED` bytes and more than the allowed multiple of its size."""
+
+    reason = "decompression_bomb"
 
 
-def decompressed(uri: str, at: int = 0, stored: tuple[int, int | None] = (0, None)) -> Iterator[bytes]:
+def decompressed(
+    uri: str, at: int = 0, stored: tuple[int, int | None] = (0, None), max_ratio: float = MAX_RATIO
+) -> Iterator[bytes]:
     """The file's content from byte `at`, in pieces; raises DamagedFile after what came before the damage.
 
     gzip of any members, zstd of any frames, bz2 and xz of any streams, lz4, or plain. `stored` limits it to a range
@@ -78,7 +84,7 @@ def decompressed(uri: str, at: int = 0, stored: tuple[int, int | None] = (0, Non
         if kind is None:
             yield from iter(lambda: file.read(PIECE), b"")
             return
-        yield from _gathered(_after(at, _decompressed(file, kind)))
+        yield from _gathered(_after(at, _within(max_ratio, file, _decompressed(file, kind))))
 
 
 class _Range:
@@ -86,6 +92,10 @@ class _Range:
 
     def __init__(self, file: BinaryIO, left: int) -> None:
         self._file, self._left = file, left
+        self._start = file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
 
     def read(self, size: int) -> bytes:
         data = self._file.read(min(size, self._left))
@@ -93,37 +103,82 @@ class _Range:
         return data
 
 
+def whole(
+    uri: str, limit: int, max_ratio: float = MAX_RATIO, *, option: str = "", reason: str = "too_large"
+) -> bytes | Rejected:
+    """A file's content, for formats that must be held; Rejected where it is damaged or has more than `limit` bytes.
+
+    `option` is what the limit is called in the message.
+    """
+    held = bytearray()
+    try:
+        for piece in decompressed(uri, max_ratio=max_ratio):
+            held += piece
+            if len(held) > limit:
+                more = f"more than {option}: {limit}" if option else f"more than {limit} bytes"
+                return Rejected("0", reason, more)
+    except DamagedFile as error:
+        return Rejected("0", error.reason, str(error))
+    return bytes(held)
+
+
 def _decompressed(file: BinaryIO, kind: str) -> Iterator[bytes]:
+    """What the file gives, at most PIECE at a time, however little it is made of."""
     if kind == "lz4":
         import pyarrow as pa
 
         stream = pa.CompressedInputStream(file, "lz4")
-        yield from iter(lambda: stream.read(FED), b"")
+        yield from iter(lambda: stream.read(8 << 10), b"")  # what damage cuts short is lost
         return
     frame: Any = None
-    while data := file.read(FED):
-        # a file may hold several frames (members, streams), with zeros after each
-        while data := data if frame else data.lstrip(b"\0"):
-            frame = frame or _frame(kind)
-            yield frame.decompress(data)
-            data = frame.unused_data
-            frame = None if frame.eof else frame
+    data = b""
+    # a file may hold several frames (members, streams), with zeros after each
+    while data := data or file.read(FED):
+        if frame is None:
+            data = data.lstrip(b"\0")
+            # isal fails on a header that comes in two pieces
+            if len(data) < HEADER and (more := file.read(FED)):
+                data += more
+                continue
+            if not data:
+                return
+            frame = _frame(kind)
+        yield frame.decompress(data, PIECE)
+        while not (frame.needs_input or frame.eof):
+            yield frame.decompress(b"", PIECE)
+        data = frame.unused_data
+        frame = None if frame.eof else frame
     if frame:
         raise EOFError(f"the file ends within its {kind} data")
 
 
 def _frame(kind: str) -> Any:
+    """A decompressor with the interface of the standard library's."""
     if kind == "gzip":
-        from isal import isal_zlib
+        from isal import igzip_lib
 
-        return isal_zlib.decompressobj(wbits=31)
+        return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
     if kind == "zstd":
-        import zstandard
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
 
-        # archives made with --long need windows of up to 2 GiB. Its file reader takes a file that is cut
-        # short for a whole one
-        return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
-    return bz2.BZ2Decompressor() if kind == "bz2" else lzma.LZMADecompressor()
+        # archives made with --long need windows of up to 2 GiB, of which only what is written takes memory
+        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 31})
+    return bz2.BZ2Decompressor() if kind == "bz2" else lzma.LZMADecompressor(memlimit=XZ_MEMORY)
+
+
+def _within(max_ratio: float, file: BinaryIO, outputs: Iterator[bytes]) -> Iterator[bytes]:
+    made = 0
+    for output in outputs:
+        made += len(output)
+        if made > EXPANDED and made > max_ratio * file.tell():
+            raise DecompressionBomb(
+                f"{file.tell()} bytes expand to {made} and more, over {max_ratio:g} times their size; "
+                "if that is text, raise max_ratio"
+            )
+        yield output
 
 
 def _after(at: int, outputs: Iterator[bytes]) -> Iterator[bytes]:
@@ -137,7 +192,7 @@ def _gathered(outputs: Iterator[bytes]) -> Iterator[bytes]:
     """The same in pieces of at least PIECE, and damage as DamagedFile after the last."""
     held: list[bytes] = []
     size = 0
-    damage = None
+    damage: DamagedFile | None = None
     try:
         for output in outputs:
             held.append(output)
@@ -145,6 +200,8 @@ def _gathered(outputs: Iterator[bytes]) -> Iterator[bytes]:
             if size >= PIECE:
                 yield b"".join(held)
                 held, size = [], 0
+    except DamagedFile as error:
+        damage = error
     except Exception as error:
         if not is_damage(error):
             raise
@@ -189,14 +246,21 @@ def line_parts(uri: str) -> Iterator[Part]:
 
 def _ratio(sample: bytes, kind: str) -> float:
     size = 0
+    file = io.BytesIO(sample)
     with contextlib.suppress(DamagedFile):  # the sample ends within a frame
-        for piece in _gathered(_decompressed(io.BytesIO(sample), kind)):
+        for piece in _gathered(_decompressed(file, kind)):
             size += len(piece)
+            if size > EXPANDED >> 4:
+                return size / file.tell()
     return max(size / len(sample), 1.0)
 
 
 def lines(
-    uri: str, start: int = 0, stop: int | None = None, max_bytes: int = 80_000_000
+    uri: str,
+    start: int = 0,
+    stop: int | None = None,
+    max_bytes: int = 80_000_000,
+    max_ratio: float = MAX_RATIO,
 ) -> Iterator[tuple[int, bytes | Rejected]]:
     """(offset, line without its newline) of each line that begins in [start, stop).
 
@@ -206,31 +270,36 @@ def lines(
     rest: list[bytes] = []  # what was read of the line at `offset`, unless it is too long
     held = 0  # how many bytes of it were read
     try:
-        for piece in decompressed(uri, at=offset):
-            found = piece.split(b"\n")
-            tail = found.pop()
-            for line in found:
-                length = held + len(line)
-                if held:
-                    rest.append(line)
-                    line = b"".join(rest) if length <= max_bytes else b""
-                    rest, held = [], 0
+        for piece in decompressed(uri, offset, max_ratio=max_ratio):
+            begin = 0
+            while (end := piece.find(b"\n", begin)) >= 0:  # three times as fast as split() on lines of 4 kB
+                length = held + end - begin
                 if stop is not None and offset >= stop:
                     return
                 if offset >= start:
-                    yield offset, line if length <= max_bytes else _too_large(offset, length, max_bytes)
+                    if length > max_bytes:
+                        yield offset, _too_large(offset, length, max_bytes)
+                    elif held:
+                        yield offset, b"".join([*rest, piece[begin:end]])
+                    else:
+                        yield offset, piece[begin:end]
+                if held:
+                    rest, held = [], 0
                 offset += length + 1
+                begin = end + 1
             if stop is not None and offset >= stop:
                 return
-            held += len(tail)
+            held += len(piece) - begin
+            if stop is not None and offset < start and offset + held >= stop:
+                return  # a line of the part before goes on through all of this one
             if held > max_bytes:
                 rest = []
-            elif tail:
-                rest.append(tail)
+            elif begin < len(piece):
+                rest.append(piece[begin:])
         if held and offset >= start:
             yield offset, b"".join(rest) if held <= max_bytes else _too_large(offset, held, max_bytes)
     except DamagedFile as error:
-        yield offset, Rejected(str(offset), "damaged_file", str(error))
+        yield offset, Rejected(str(offset), error.reason, str(error))
 
 
 def _too_large(offset: int, length: int, limit: int) -> Rejected:

@@ -227,7 +227,7 @@ class RecipeFile:
     def source(self, raw: Any, path: yamlfile.Path) -> Used:
         name, given = self.only(raw, path)
         from curator.checking import COLUMN_TYPES
-        from curator.reading import document_schema
+        from curator.mapping import document_schema
 
         try:
             entry = self.plugins.get("source", name)

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 import curator.reading
 from curator import Part, PluginError, Rejected, Source, UsageError
+from curator.mapping import SCHEMA
 from curator.moments import moment
-from curator.reading import SCHEMA, Quarantined, read_documents
+from curator.reading import Quarantined, read_documents
 
 PART = Part("memory")
 

@@ -11,8 +11,8 @@ import orjson
 
 from curator import UsageError
 from curator.lines import lines
+from curator.mapping import take
 from curator.plugin import Rejected
-from curator.reading import take
 from curator.registry import suggest
 
 VERDICTS = ("drop", "keep")

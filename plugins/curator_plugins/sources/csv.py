@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import MIB, FileSource, foreign, signature, unchanged
+from curator.files import MIB, FileSource, foreign, listed, signature, unchanged
 from curator.lines import expected_size, lines
 
 
@@ -34,7 +34,7 @@ class Csv(FileSource):
             names = [self.text] if foreign(uri) else self._names(self._rows(uri))
             if isinstance(names, list) and self.text not in names:
                 raise UsageError(
-                    f"source {self.name!r}: {uri} has no column {self.text!r}; it has {', '.join(names)}. "
+                    f"source {self.name!r}: {uri} has no column {self.text!r}; it has {listed(names)}. "
                     "Name the one that holds the text with `text:`, what separates them with `delimiter:`, "
                     "or, for a file without a header line, all of them with `header:`"
                 )
@@ -68,7 +68,7 @@ class Csv(FileSource):
                 elif len(row) == len(names):
                     yield {**dict(zip(names, row, strict=True)), "#position": str(line)}
                 elif row:
-                    detail = f"{len(row)} fields, where the header has {len(names)}: {row}"
+                    detail = f"{len(row)} fields, where the header has {len(names)}: {row[:20]}"
                     yield Rejected(str(line), "bad_row", detail)
 
     def _names(self, rows: Iterator[tuple[int, list[str] | Rejected]]) -> list[str] | Rejected:
@@ -78,17 +78,20 @@ class Csv(FileSource):
             names = next((row for _, row in rows if row), [self.text])
         if isinstance(names, Rejected):
             return names
-        named: list[str] = []
+        named: dict[str, None] = {}
         for number, name in enumerate(names, 1):
             name = name or f"column_{number}"
-            named.append(f"{name}_{number}" if name in named else name)
-        return named
+            while name in named:
+                name = f"{name}_{number}"
+            named[name] = None
+        return list(named)
 
     def _rows(self, uri: str) -> Iterator[tuple[int, list[str] | Rejected]]:
         """(number of its first line, fields) of each row; an empty line has none."""
         # the module has one limit for all; a field up to it is held, so it is only ever as high as asked for
         csv.field_size_limit(self.max_chars)
-        lines_read = _Lines(lines(uri, max_bytes=4 * self.max_chars + MIB), self.encoding)
+        limit = 4 * self.max_chars + MIB
+        lines_read = _Lines(lines(uri, max_bytes=limit, max_ratio=self.max_ratio), self.encoding, limit)
         rows = csv.reader(
             lines_read,
             delimiter=self.delimiter,
@@ -97,6 +100,7 @@ class Csv(FileSource):
         )
         while True:
             number = lines_read.count + 1
+            lines_read.held = 0
             try:
                 yield number, next(rows)
             except StopIteration:
@@ -114,12 +118,16 @@ class _Unreadable(Exception):
 
 
 class _Lines:
-    """Decoded lines, counted. No generator: it goes on after it raised, and the reader drops that row."""
+    """Decoded lines, counted. No generator: it goes on after it raised, and the reader drops that row.
 
-    def __init__(self, found: Iterator[tuple[int, bytes | Rejected]], encoding: str) -> None:
+    `held` is the bytes of the lines of one row; a row over `limit` raises.
+    """
+
+    def __init__(self, found: Iterator[tuple[int, bytes | Rejected]], encoding: str, limit: int) -> None:
         self._found = found
         self._encoding = encoding
-        self.count = 0
+        self._limit = limit
+        self.count = self.held = 0
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -129,6 +137,9 @@ class _Lines:
         self.count += 1
         if isinstance(line, Rejected):
             raise _Unreadable(line)
+        self.held += len(line)
+        if self.held > self._limit:
+            raise _Unreadable(Rejected("", "too_large", f"a row of {self.held} bytes and more"))
         text = line.decode(self._encoding, "surrogateescape") + "\n"
         return text if offset else text.removeprefix("\ufeff")
 

@@ -98,7 +98,7 @@ def _cut(
     except DamagedFile as error:
         at = base + len(held)
         lost = "" if begun is None else f"; the record from byte {begun} on is lost with it"
-        yield at, Rejected(str(at), "damaged_file", f"{error}{lost}")
+        yield at, Rejected(str(at), error.reason, f"{error}{lost}")
 
 
 def _record(held: bytearray, base: int, begun: int, end: int, max_bytes: int) -> bytes | Rejected:

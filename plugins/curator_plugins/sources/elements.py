@@ -99,7 +99,7 @@ class Records:
         if isinstance(error, Refused):
             reason, detail = error.reason, error.detail
         elif isinstance(error, DamagedFile):
-            reason, detail = "damaged_file", str(error)
+            reason, detail = error.reason, str(error)
         else:
             reason, detail = "bad_xml", str(error)
             position = max(self._parser.ErrorByteIndex, 0)

@@ -24,7 +24,7 @@ import xxhash
 from curator import Part, Rejected, UsageError, hookimpl
 from curator.errors import FetchError
 from curator.files import expand, signature, unchanged
-from curator.lines import DamagedFile, decompressed, lines
+from curator.lines import lines, whole
 from curator.plugin import SECRET
 from curator_plugins.sources.extraction import PageSource
 from curator_plugins.sources.online import OnlineSource, is_over, span
@@ -93,10 +93,9 @@ class Feed(OnlineSource, PageSource):
     def _file(self, uri: str) -> Iterator[dict[str, Any] | Rejected]:
         from curator_plugins.sources.entries import parsed
 
-        try:
-            feed = b"".join(decompressed(uri))
-        except DamagedFile as error:
-            yield Rejected("0", "damaged_file", str(error))
+        feed = whole(uri, self.max_bytes, option="max_bytes")
+        if isinstance(feed, Rejected):
+            yield feed
             return
         found = parsed(feed, os.path.basename(uri), "application/xml", PARSING)
         for entry in [found] if isinstance(found, Rejected) else found:

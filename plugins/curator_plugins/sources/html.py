@@ -15,7 +15,7 @@ from typing import Any
 
 from curator import Part, Rejected, hookimpl
 from curator.files import FileSource, foreign, signature, unchanged
-from curator.lines import DamagedFile, decompressed, expected_size
+from curator.lines import expected_size, whole
 from curator_plugins.sources.bodies import sniffed
 from curator_plugins.sources.extraction import PageSource
 
@@ -76,18 +76,9 @@ class Html(PageSource, FileSource):
         kind = foreign(uri)
         if kind:
             return Rejected("0", "wrong_format", f"this is {kind}, not a page")
-        held: list[bytes] = []
-        size = 0
-        try:
-            for piece in decompressed(uri):
-                held.append(piece)
-                size += len(piece)
-                if size > self.max_page_bytes:
-                    detail = f"more than max_page_bytes: {self.max_page_bytes}"
-                    return Rejected("0", "page_too_large", detail)
-        except DamagedFile as error:
-            return Rejected("0", "damaged_file", str(error))
-        page = b"".join(held)
+        page = whole(uri, self.max_page_bytes, self.max_ratio, option="max_page_bytes", reason="page_too_large")
+        if isinstance(page, Rejected):
+            return page
         kind = sniffed(page)
         if kind != "text/html" and not (kind in TEXT and NAMED.search(uri)):
             return Rejected("0", "wrong_format", f"this is {kind}, not a page")

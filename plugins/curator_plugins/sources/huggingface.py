@@ -39,7 +39,8 @@ from curator.files import (
     unchanged,
 )
 from curator.lines import MAX_PARTS, PART
-from curator_plugins.sources.parquet import SLICE, Parquet, damage, records
+from curator.tables import Rows
+from curator_plugins.sources.parquet import SLICE, Parquet, damage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,17 +84,29 @@ class Huggingface(Parquet):
         for uri in self.files():
             yield from self._arrow_parts(uri) if uri.endswith(".arrow") else self._parts_of(uri)
 
-    def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
+    def read_rows(self, part: Part) -> Iterator[Rows | Rejected]:
         shard = self._shards.get(part.uri, Shard(part.uri, None, None, None))
-        told = {"split": shard.split, "config": shard.config}
-        for record in _arrow(part) if part.uri.endswith(".arrow") else super().read(part):
-            if isinstance(record, dict):
-                for name, value in told.items():
-                    if value:
-                        record[name if record.get(name) is None else f"dataset_{name}"] = value
-                if shard.license and not self.license and not record.get(self.license_field):
-                    record[self.license_field] = shard.license
-            yield record
+        for found in _arrow(part) if part.uri.endswith(".arrow") else super().read_rows(part):
+            yield Rows(self._told(found.batch, shard), found.first) if isinstance(found, Rows) else found
+
+    def _told(self, batch: pa.RecordBatch, shard: Shard) -> pa.RecordBatch:
+        """The rows with what the dataset says of all of them; what a row says itself stays."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for name, value in (("split", shard.split), ("config", shard.config)):
+            if value:
+                name = f"dataset_{name}" if name in batch.schema.names else name
+                batch = batch.append_column(name, pa.array([value] * batch.num_rows))
+        if shard.license and not self.license:
+            if self.license_field not in batch.schema.names:
+                batch = batch.append_column(self.license_field, pa.array([shard.license] * batch.num_rows))
+            elif pa.types.is_string(batch.schema.field(self.license_field).type):
+                index = batch.schema.get_field_index(self.license_field)
+                own = batch.column(index)
+                said = pc.if_else(pc.equal(own, ""), None, own)
+                batch = batch.set_column(index, self.license_field, pc.fill_null(said, shard.license))
+        return batch
 
     def _arrow_parts(self, uri: str) -> Iterator[Part]:
         signed, size = signature(uri), size_of(uri)
@@ -301,7 +314,7 @@ def _stream(raw: Any, size: int) -> pa.RecordBatchStreamReader:
     return stream
 
 
-def _arrow(part: Part) -> Iterator[dict[str, Any] | Rejected]:
+def _arrow(part: Part) -> Iterator[Rows | Rejected]:
     with unchanged(part), open_raw(part.uri) as raw:
         try:
             stream = _stream(raw, size_of(part.uri))
@@ -329,17 +342,14 @@ def _arrow(part: Part) -> Iterator[dict[str, Any] | Rejected]:
             row += batch.num_rows
 
 
-def _rows(batch: pa.RecordBatch, row: int) -> Iterator[dict[str, Any] | Rejected]:
+def _rows(batch: pa.RecordBatch, row: int) -> Iterator[Rows | Rejected]:
     wrong = _unsound(batch)
     if wrong:
         yield Rejected(str(row), "damaged_file", f"rows {row} to {row + batch.num_rows - 1}: {wrong}")
         return
     step = max(1, SLICE * batch.num_rows // max(batch.nbytes, 1))
     for start in range(0, batch.num_rows, step):
-        for number, record in enumerate(records(batch.slice(start, step), row + start), row + start):
-            if isinstance(record, dict):
-                record["#position"] = str(number)
-            yield record
+        yield Rows(batch.slice(start, step), row + start)
 
 
 def _unsound(batch: pa.RecordBatch) -> str | None:

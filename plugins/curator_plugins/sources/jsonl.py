@@ -39,7 +39,7 @@ class Jsonl(FileSource):
                 yield Rejected("0", "wrong_format", f"this is {kind}, not JSON lines")
                 return
             limit = 4 * self.max_chars + MIB
-            for offset, line in lines(part.uri, part.start or 0, part.stop, limit):
+            for offset, line in lines(part.uri, part.start or 0, part.stop, limit, self.max_ratio):
                 if isinstance(line, Rejected):
                     yield line
                     continue
@@ -50,9 +50,9 @@ class Jsonl(FileSource):
                         continue
                     record = _second_try(line, str(offset))
                 if type(record) is dict:
-                    record["#position"] = str(offset)
+                    record["#position"] = offset
                 elif not isinstance(record, Rejected):
-                    record = Rejected(str(offset), "bad_json", f"not an object but {line[:100].decode()}")
+                    record = Rejected(str(offset), "bad_json", f"not an object but {line[:100].decode(errors='replace')}")
                 yield record
 
 

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal
 
 from curator import Part, Rejected, hookimpl
 from curator.files import MIB, FileSource, foreign, unchanged
-from curator.lines import DamagedFile, decompressed, line_parts
+from curator.lines import DamagedFile, decompressed, line_parts, whole
 from curator_plugins.sources.cuts import starting, until
 from curator_plugins.sources.mail import BadMail, Body, header, message_ids, parsed
 
@@ -73,7 +73,7 @@ class Mbox(FileSource):
         try:
             head = next(decompressed(part.uri), b"").lstrip(b"\r\n")
         except DamagedFile as error:
-            yield 0, Rejected("0", "damaged_file", str(error))
+            yield 0, Rejected("0", error.reason, str(error))
             return
         if not head.startswith(b"From "):
             if not part.start:
@@ -82,7 +82,7 @@ class Mbox(FileSource):
         start = part.start or 0
         opening = ENVELOPE if re.match(ENVELOPE, head) else b"From "
         before = max(start - 1, 0)
-        pieces = until(decompressed(part.uri, before), None if part.stop is None else part.stop - before)
+        pieces = until(decompressed(part.uri, before, max_ratio=self.max_ratio), None if part.stop is None else part.stop - before)
         unquoted = QUOTED_FROM.get(self.quoting)
         for offset, raw in starting(pieces, opening, self.max_bytes, start):
             if isinstance(raw, Rejected):
@@ -95,17 +95,7 @@ class Mbox(FileSource):
         """The message that the file is."""
         if not HEADER.match(head):
             return Rejected("0", "wrong_format", f"neither an mbox nor a message: {head[:80]!r}")
-        held: list[bytes] = []
-        size = 0
-        try:
-            for piece in decompressed(uri):
-                size += len(piece)
-                if size > self.max_bytes:
-                    return Rejected("0", "too_large", f"more than {self.max_bytes} bytes")
-                held.append(piece)
-        except DamagedFile as error:
-            return Rejected("0", "damaged_file", str(error))
-        return b"".join(held)
+        return whole(uri, self.max_bytes, self.max_ratio)
 
     def _record(self, raw: bytes, position: int) -> dict[str, Any] | Rejected:
         try:

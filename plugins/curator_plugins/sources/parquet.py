@@ -1,8 +1,14 @@
 """Parquet files: one record a row.
 
-A part is a range of row groups that hold 64 MiB before compression, streamed in slices of 8 MiB; a damaged
-row group is rejected by itself. A record's position is the number of its row in the file, from 0. Rejected:
-frames straight from Arrow to Polars, which trusts string columns to be UTF-8 where files in the wild are not.
+A part is a range of row groups that hold 64 MiB before compression, streamed in slices of 1 MiB; a damaged
+row group is rejected by itself. A record's position is the number of its row in the file, from 0.
+
+**Bounds.** What a slice takes is not what the file's metadata say: a dictionary of one word of a megabyte makes
+a terabyte of a file of a few kB, and a page of zeros 2 GB of as little. So the headers of the pages are read
+first (`curator_plugins.sources.parquet_pages`; 15 µs a page): a row group with a page that is a bomb is rejected,
+and a slice has no more rows than `EXPANDED` bytes hold of the longest word of a dictionary, which is looked for
+only where the dictionary's size does not settle it. In a column of lists that limits the mean, since a single
+row may hold any number of words.
 """
 
 from __future__ import annotations
@@ -11,14 +17,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import MIB, FileSource, foreign, open_raw, signature, unchanged
-from curator.lines import PART
+from curator.files import MIB, FileSource, foreign, listed, open_raw, signature, unchanged
+from curator.lines import PART, DamagedFile
+from curator.tables import Rows
+from curator_plugins.sources.parquet_pages import dictionaries, row_groups
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-SLICE = 8 * MIB  #: bytes that are in memory at a time
+SLICE = MIB  #: bytes that are in memory at a time: what fits the processor's cache is read faster
+EXPANDED = 128 * MIB  #: bytes that a slice has at most, whatever its dictionary holds
 
 
 class Parquet(FileSource):
@@ -36,11 +44,12 @@ class Parquet(FileSource):
         with open_raw(uri) as raw:
             try:
                 file = _open(raw)
+                names = file.schema_arrow.names
+                sizes = [file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups)]
             except damage():
                 yield Part(uri, signature=signed)  # reading it says what is wrong
                 return
-            self._check_text(uri, file.schema_arrow.names)
-            sizes = [file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups)]
+            self._check_text(uri, names)
         start = held = 0
         for group, size in enumerate(sizes):
             held += size
@@ -51,23 +60,28 @@ class Parquet(FileSource):
     def _check_text(self, uri: str, names: list[str]) -> None:
         if self.text not in names and self.text.partition(".")[0] not in names:
             raise UsageError(
-                f"source {self.name!r}: {uri} has no column {self.text!r}; it has {', '.join(names)}. "
+                f"source {self.name!r}: {uri} has no column {self.text!r}; it has {listed(names)}. "
                 "Name the one that holds the text with `text:`"
             )
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
+        for found in self.read_rows(part):
+            yield from found.records() if isinstance(found, Rows) else (found,)
+
+    def read_rows(self, part: Part) -> Iterator[Rows | Rejected]:
         with unchanged(part), open_raw(part.uri) as raw:
             try:
                 file = _open(raw)
+                groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
+                footer = row_groups(raw)
             except damage() as error:
                 is_parquet = foreign(part.uri) == "Parquet"
                 yield Rejected("0", "damaged_file" if is_parquet else "wrong_format", str(error))
                 return
-            groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
             stop = len(groups) if part.stop is None else part.stop
             row = sum(group.num_rows for group in groups[: part.start or 0])
             for number in range(part.start or 0, stop):
-                yield from _group(file, number, row)
+                yield from _group(file, raw, footer, number, row, self.max_ratio)
                 row += groups[number].num_rows
 
 
@@ -80,68 +94,44 @@ def _open(raw: Any) -> pq.ParquetFile:
 def damage() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
-    # Arrow says OSError of bad Thrift and bad compression alike; an errno would be the disk's
-    return (pa.ArrowException, OSError)
+    # Arrow says OSError of bad Thrift and bad compression alike; an errno would be the disk's. Names that are no
+    # UTF-8, and numbers that do not fit, are Python's errors
+    return (pa.ArrowException, OSError, ValueError, OverflowError, LookupError, DamagedFile)
 
 
-def _group(file: pq.ParquetFile, number: int, row: int) -> Iterator[dict[str, Any] | Rejected]:
+def _group(
+    file: pq.ParquetFile, raw: Any, footer: list[Any], number: int, row: int, max_ratio: float
+) -> Iterator[Rows | Rejected]:
     group = file.metadata.row_group(number)
-    rows = max(1, min(10_000, SLICE * group.num_rows // max(group.total_byte_size, 1)))
+    where = f"row group {number}, from row {row}"
     try:
-        for batch in file.iter_batches(rows, row_groups=[number], use_threads=False):
-            for record in records(batch, row):
-                if isinstance(record, dict):
-                    record["#position"] = str(row)
-                yield record
-                row += 1
+        rows = min(10_000, SLICE * group.num_rows // max(group.total_byte_size, 1))
+        for name, size in dictionaries(raw, footer[number], max_ratio).items():
+            if size * rows > EXPANDED:
+                rows = min(rows, EXPANDED // min(size, _longest_word(raw, file, number, name) or size))
+        for batch in file.iter_batches(max(1, rows), row_groups=[number], use_threads=False):
+            yield Rows(batch, row)
+            row += batch.num_rows
+    except DamagedFile as error:
+        yield Rejected(str(row), error.reason, f"{where}: {error}")
     except damage() as error:
         if getattr(error, "errno", None) is not None:
             raise
-        yield Rejected(str(row), "damaged_file", f"row group {number}, from row {row}: {error}")
+        yield Rejected(str(row), "damaged_file", f"{where}: {error}")
 
 
-def records(batch: pa.RecordBatch, row: int) -> Iterator[dict[str, Any] | Rejected]:
+def _longest_word(raw: Any, file: pq.ParquetFile, number: int, name: str) -> int | None:
+    """Bytes of the longest word of a column's dictionary, where Arrow gives it as one."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
-    schema = pa.schema([field.with_type(_in_microseconds(field.type)) for field in batch.schema])
-    if schema != batch.schema:
-        batch = batch.cast(schema, safe=False)
-    try:
-        yield from batch.to_pylist()
-    except (ValueError, OverflowError, KeyError):  # some value is none that Python has
-        for index in range(batch.num_rows):
-            yield _record(batch, index, row + index)
-
-
-def _record(batch: pa.RecordBatch, index: int, row: int) -> dict[str, Any] | Rejected:
-    record = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        try:
-            record[name] = column[index].as_py()
-        except UnicodeDecodeError as error:
-            return Rejected(str(row), "invalid_utf8", f"column {name!r}: {error}")
-        except (ValueError, OverflowError, KeyError) as error:
-            return Rejected(str(row), "bad_value", f"column {name!r}: {error}")
-    return record
-
-
-def _in_microseconds(kind: pa.DataType) -> pa.DataType:
-    """The type with what Python's times can hold: they have no nanoseconds."""
-    import pyarrow as pa
-
-    types = pa.types
-    if types.is_timestamp(kind) and kind.unit == "ns":
-        return pa.timestamp("us", kind.tz)
-    if types.is_duration(kind) and kind.unit == "ns":
-        return pa.duration("us")
-    if types.is_time64(kind):
-        return pa.time64("us")
-    if types.is_list(kind) or types.is_large_list(kind):
-        make = pa.list_ if types.is_list(kind) else pa.large_list
-        return make(kind.value_field.with_type(_in_microseconds(kind.value_type)))
-    if types.is_struct(kind):
-        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
-    return kind
+    twin = pq.ParquetFile(raw, metadata=file.metadata, pre_buffer=False, buffer_size=MIB, read_dictionary=[name])
+    for batch in twin.iter_batches(1, row_groups=[number], columns=[name], use_threads=False):
+        if batch.num_columns == 1 and pa.types.is_dictionary(batch.column(0).type):
+            return pc.max(pc.binary_length(batch.column(0).dictionary)).as_py()  # type: ignore[no-any-return]
+        break
+    return None
 
 
 @hookimpl

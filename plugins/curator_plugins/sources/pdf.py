@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 from curator import Part, Rejected, UsageError, hookimpl
 from curator.files import MIB, FileSource, signature, size_of, unchanged
-from curator.lines import DamagedFile, decompressed
+from curator.lines import whole
 from curator_plugins.sources.extraction import Extractor
 
 HEAD = 1024  #: bytes that the mark of a PDF is looked for in
@@ -56,17 +56,10 @@ class Pdf(FileSource):
         yield {renamed.get(name, name): value for name, value in found.items()}
 
     def _content(self, uri: str) -> bytes | Rejected:
-        held = bytearray()
-        try:
-            for piece in decompressed(uri):
-                held += piece
-                if len(held) > self.max_file_bytes:
-                    return Rejected("0", "too_large", f"more than max_file_bytes: {self.max_file_bytes}")
-        except DamagedFile as error:
-            return Rejected("0", "damaged_file", str(error))
-        if b"%PDF-" not in held[:HEAD]:
-            return Rejected("0", "wrong_format", "this is no PDF")
-        return bytes(held)
+        content = whole(uri, self.max_file_bytes, self.max_ratio, option="max_file_bytes")
+        if isinstance(content, Rejected) or b"%PDF-" in content[:HEAD]:
+            return content
+        return Rejected("0", "wrong_format", "this is no PDF")
 
     @cached_property
     def _extractor(self) -> Extractor:

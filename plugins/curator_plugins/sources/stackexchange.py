@@ -87,7 +87,7 @@ class Stackexchange(FileSource):
 
     def _sort(self, uri: str, number: int, count: int, buckets: _Buckets) -> Iterator[Rejected]:
         """Put the part's posts into buckets; gives what is no post."""
-        for offset, line in lines(uri, max_bytes=ROW_BYTES):
+        for offset, line in lines(uri, max_bytes=ROW_BYTES, max_ratio=self.max_ratio):
             if isinstance(line, Rejected):
                 if (
                     line.reason != "too_large" or not number
@@ -120,17 +120,18 @@ class Stackexchange(FileSource):
         for line in file:
             try:
                 row = dict(ElementTree.fromstring(line).attrib)
-                number = int(row["Id"])
+                number, score = int(row["Id"]), int(row.get("Score") or 0)
+                parent = None if row["PostTypeId"] == str(QUESTION) else int(row["ParentId"])
             except (ElementTree.ParseError, KeyError, ValueError) as error:
                 place = dict(NUMBER.findall(line)).get(b"Id", b"?").decode()
                 yield Rejected(f"post {place}", "bad_row", f"{error}: {line[:120]!r}")
                 continue
-            if self.min_score is not None and int(row.get("Score") or 0) < self.min_score:
+            if self.min_score is not None and score < self.min_score:
                 skipped["low_score"] += 1
-            elif row["PostTypeId"] == str(QUESTION):
+            elif parent is None:
                 questions[number] = row
             else:
-                answers.setdefault(int(row["ParentId"]), []).append(row)
+                answers.setdefault(parent, []).append(row)
         for number in sorted(questions):
             try:
                 yield self._document(questions[number], answers.pop(number, []), uri)

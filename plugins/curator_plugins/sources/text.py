@@ -15,7 +15,7 @@ from typing import Any
 
 from curator import Part, Rejected, UsageError, hookimpl
 from curator.files import FileSource, foreign, signature, unchanged
-from curator.lines import DamagedFile, decompressed, expected_size
+from curator.lines import expected_size, whole
 
 FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?\r?\n)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 FRONT_MATTER_CHARS = 1 << 16
@@ -66,17 +66,11 @@ class Text(FileSource):
         kind = foreign(uri)
         if kind:
             return Rejected("0", "wrong_format", f"this is {kind}, not text")
-        limit = 4 * self.max_chars
-        held: list[bytes] = []
+        content = whole(uri, 4 * self.max_chars, self.max_ratio)
+        if isinstance(content, Rejected):
+            return content
         try:
-            for piece in decompressed(uri):
-                held.append(piece)
-                if sum(map(len, held)) > limit:
-                    return Rejected("0", "too_large", f"more than {limit} bytes")
-        except DamagedFile as error:
-            return Rejected("0", "damaged_file", str(error))
-        try:
-            return b"".join(held).decode(self.encoding).removeprefix("\ufeff")
+            return content.decode(self.encoding).removeprefix("\ufeff")
         except UnicodeError as error:
             reason = "invalid_utf8" if self.encoding.lower().startswith("utf") else "bad_encoding"
             return Rejected("0", reason, str(error))

@@ -116,7 +116,12 @@ class Wikipedia(FileSource):
         if isinstance(page, Rejected):
             return Rejected(str(position), page.reason, page.detail)
         number = page.findtext("id") or ""
-        if int(page.findtext("ns") or 0) not in self.namespaces:
+        try:
+            namespace = int(page.findtext("ns") or 0)
+            version = int(_last(page).findtext("id") or 0)
+        except ValueError as error:
+            return Rejected(str(position), "bad_xml", f"page {number}: ns or revision's id: {error}")
+        if namespace not in self.namespaces:
             return "other_namespace"
         if page.find("redirect") is not None:
             return "redirect"
@@ -134,8 +139,8 @@ class Wikipedia(FileSource):
             self.text: text,
             self.title: title,
             self.published: revision.findtext("timestamp"),
-            "namespace": int(page.findtext("ns") or 0),
-            "revision": int(revision.findtext("id") or 0),
+            "namespace": namespace,
+            "revision": version,
         }
         if site["base"]:
             record[self.url_field] = site["base"] + quote(title.replace(" ", "_"), safe="/:@!$*(),;'")

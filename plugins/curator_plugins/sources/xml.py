@@ -93,11 +93,11 @@ class Xml(FileSource):
 
     def _elements(self, part: Part) -> Iterator[tuple[int, Any]]:
         if self.format == "xml":
-            yield from Records(self.record, self.max_bytes, self.encoding).read(decompressed(part.uri))
+            yield from Records(self.record, self.max_bytes, self.encoding).read(decompressed(part.uri, max_ratio=self.max_ratio))
             return
         start = part.start or 0
         name = re.escape(self.record).encode()
-        pieces = until(decompressed(part.uri, start), None if part.stop is None else part.stop - start)
+        pieces = until(decompressed(part.uri, start, max_ratio=self.max_ratio), None if part.stop is None else part.stop - start)
         for position, cut in between(
             pieces, rb"<%s(?=[\s>])" % name, rb"</%s\s{0,9}>" % name, self.max_bytes, start
         ):
