@@ -57,7 +57,7 @@ class SourceChanged(CuratorError):
 class FileSource(Source):
     """Base of the sources that read files."""
 
-    path: str | list[str]
+    path: Annotated[str | list[str], "a file, folder, glob or fsspec address, or several"]
     max_ratio: Annotated[
         float, "a compressed file is read up to 1 GiB, and beyond while it has no more than this many times its size"
     ] = MAX_RATIO

@@ -116,6 +116,8 @@ class Mapper:
         Uses the record up: what is left is metadata. Raises Refused.
         """
         key = record.pop(self.id, None)
+        if key is not None and self.id in self.fields:  # as a URL that is the id too
+            record[self.id] = key
         if type(key) is not str or not key:
             key = self.key(key, record, part, position)
         if not key.isascii():

@@ -19,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from curator.errors import UsageError
 from curator.loading import Plugins
-from curator.plugin import Option, Source
+from curator.options import Option
+from curator.plugin import Source
 from curator.registry import Entry, suggest
 
 GATE, LOOK = "gate", "look"

@@ -15,7 +15,8 @@ from curator.checking import resolved, signal_types
 from curator.corpus_cleaner import Look
 from curator.errors import CuratorError, RecipeError, UsageError
 from curator.loading import Plugins
-from curator.plugin import REQUIRED, Dedup, Source, Step
+from curator.options import REQUIRED
+from curator.plugin import Dedup, Source, Step
 from curator.recipe import (
     GATE,
     LOOK,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator.errors import PluginError, UsageError
+from curator.options import REQUIRED
 from curator.plugin import (
-    REQUIRED,
     Classifier,
     Cleaner,
     Dedup,

@@ -74,7 +74,7 @@ def mapped(found: Rows, mapper: Mapper, part: Part) -> Mapped | None:
         ids: list[Any] = [None] * batch.num_rows
         if mapper.id in names:
             ids = others.column(mapper.id).to_pylist()
-            others = others.drop_columns([mapper.id])
+            others = others.drop_columns([mapper.id] if mapper.id not in mapper.fields else [])
         records = others.to_pylist() if others.num_columns else []
     except (pa.ArrowException, ValueError, OverflowError, KeyError):  # as a value that Python does not have
         return None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 
@@ -23,6 +24,9 @@ Curate = Callable[..., Corpus]
 os.environ.pop("COLUMNS", None)
 # tests run one a core: a second thread of torch only spins, and takes twice the time of a tiny training
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a busy machine fails no test
+hypothesis.settings.register_profile("curator", deadline=None)
+hypothesis.settings.load_profile("curator")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

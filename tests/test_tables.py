@@ -180,3 +180,11 @@ def test_the_developers_corpus() -> None:
         ]
         assert pl.concat(frames[0]).equals(pl.concat(frames[1]))
         assert sum(map(len, frames[0])) > 400
+
+
+def test_a_column_that_is_the_id_too() -> None:
+    """It stays what else it is: an address is the key and the url, a promoted column keeps its value."""
+    table = pa.table({"text": ["one", "two"], "url": ["https://a.example/", None], "nr": [7, 8]})
+    assert same(table.slice(0, 1), id="url").select("source_key", "url").rows() == [("https://a.example/",) * 2]
+    assert same(table, id="url")["url"].to_list() == ["https://a.example/"]
+    assert same(table, id="nr", columns={"nr": "int"}).select("source_key", "nr").rows() == [("7", 7), ("8", 8)]

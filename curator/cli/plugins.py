@@ -52,7 +52,7 @@ def plugins(
 
 
 def _described(entry: Any) -> dict[str, Any]:
-    from curator.plugin import REQUIRED
+    from curator.options import REQUIRED
     from curator.registry import BASES
 
     common = set(BASES[entry.kind].options())

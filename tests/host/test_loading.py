@@ -214,7 +214,7 @@ def test_an_unknown_plugin_is_suggested() -> None:
     ):
         Plugins().step("gopher_qualty")
     with pytest.raises(
-        UsageError, match=r"^there is no source 'zzz'; there are: csv, jsonl, mbox, parquet, sql, stackexchange, text, tsv, wikipedia, xml$"
+        UsageError, match=r"^there is no source 'zzz'; there are: archive, crawl, csv, docx, epub, feed, html, http_api, huggingface, jsonl, mbox, odt, parquet, pdf, sql, stackexchange, text, tsv, warc, wikipedia, xml$"
     ):
         Plugins().get("source", "zzz")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import polars as pl
 
 from curator import Classifier, UsageError, hookimpl
-from curator.plugin import FILE
+from curator.options import FILE
 from curator_plugins.classifiers.model import Sidecar, TextModel, fasttext_version
 
 if TYPE_CHECKING:

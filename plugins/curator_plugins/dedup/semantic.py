@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from curator import Dedup, UsageError, hookimpl
-from curator.plugin import FOLDER
+from curator.options import FOLDER
 
 if TYPE_CHECKING:
     from curator.documents import Documents

@@ -25,7 +25,7 @@ from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from curator import Filter, UsageError, hookimpl
-from curator.plugin import FILE
+from curator.options import FILE
 from curator.registry import suggest
 from curator_plugins.filters.benchmarks import APART, Benchmark, read_benchmark, read_reviews
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import polars as pl
 
 from curator import Filter, UsageError, hookimpl
-from curator.plugin import FILE
+from curator.options import FILE
 
 if TYPE_CHECKING:
     from curator.documents import Documents

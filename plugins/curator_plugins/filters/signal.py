@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from curator import Filter, hookimpl
-from curator.plugin import Option
+from curator.options import Option
 
 
 class Signal(Filter):

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from curator import Filter, UsageError, hookimpl
-from curator.plugin import FILE
+from curator.options import FILE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -36,7 +36,7 @@ from typing import Annotated, Any
 from curator import Part, Rejected, UsageError, hookimpl
 from curator.files import FileSource, open_raw, signature, size_of, unchanged
 from curator.lines import MAX_PARTS, PART, line_parts
-from curator.plugin import Option
+from curator.options import Option
 from curator_plugins.sources.members import Limits, Member, Refused, is_zip, tar_members, zip_members
 
 LOOKED_AT = 64 << 20  #: unpacked bytes of a tar in which a plan looks for a first member

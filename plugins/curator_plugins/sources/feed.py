@@ -25,7 +25,7 @@ from curator import Part, Rejected, UsageError, hookimpl
 from curator.errors import FetchError
 from curator.files import expand, signature, unchanged
 from curator.lines import lines, whole
-from curator.plugin import SECRET
+from curator.options import SECRET
 from curator_plugins.sources.extraction import PageSource
 from curator_plugins.sources.online import OnlineSource, is_over, span
 from curator_plugins.sources.pagelog import PageLog, write_whole

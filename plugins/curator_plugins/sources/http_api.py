@@ -35,7 +35,7 @@ from typing_extensions import TypedDict
 from curator import NothingToRead, Part, Rejected, UsageError, hookimpl
 from curator.files import unchanged
 from curator.lines import lines
-from curator.plugin import SECRET
+from curator.options import SECRET
 from curator.variables import VARIABLE
 from curator_plugins.sources.online import OnlineSource, span
 from curator_plugins.sources.pagelog import PageLog

@@ -38,7 +38,7 @@ import xxhash
 from curator import CuratorError, NothingToRead, Part, Rejected, Source, UsageError, hookimpl
 from curator.files import MIB, SourceChanged, signature
 from curator.lines import PART
-from curator.plugin import SECRET
+from curator.options import SECRET
 from curator_plugins.sources.databases import Database
 from curator_plugins.sources.ranges import Range, Value, less, value
 
