@@ -75,12 +75,12 @@ def decompressed(
     gzip of any members, zstd of any frames, bz2 and xz of any streams, lz4, or plain. `stored` limits it to a range
     of stored bytes, which must begin and end between frames, members or streams.
     """
-    with open_raw(uri) as whole:
+    with open_raw(uri) as raw:
         first, last = stored
-        whole.seek(first)
-        file: Any = whole if last is None else _Range(whole, last - first)
-        kind = compression(whole.read(6))
-        whole.seek(first if kind else first + at)
+        raw.seek(first)
+        file: Any = raw if last is None else _Range(raw, last - first)
+        kind = compression(raw.read(6))
+        raw.seek(first if kind else first + at)
         if kind is None:
             yield from iter(lambda: file.read(PIECE), b"")
             return
