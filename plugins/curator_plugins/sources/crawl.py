@@ -145,7 +145,8 @@ class Crawl(OnlineSource, PageSource):
         from curator_plugins.sources.warc import Warc
 
         shared = set(Warc.options()) & set(self.options())
-        return Warc(**{"path": self.folder, **{name: getattr(self, name) for name in shared}})
+        pages = os.path.join(self.folder, "*.warc.gz")  # a folder's *.jsonl would be taken for archives, too
+        return Warc(**{"path": pages, **{name: getattr(self, name) for name in shared}})
 
     def _asked(self) -> dict[str, Any]:
         options = (

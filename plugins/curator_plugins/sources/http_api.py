@@ -8,10 +8,12 @@ next walk. Records that come again under their id take the place of the older on
 more stay.
 
 A walk ends where a page has no next; at an empty page (the second in a row where cursors or links lead on);
-at a page, cursor or URL that was there before; at a 400 or 404 behind a numbered page; at `max_pages`. A page
-that is no JSON, or has no list at `records`, goes to the quarantine. Numbered pages go on behind it, up to
-three such in a row; where the next place stood in the page the walk stops, and the next run tries that page
-again.
+at a page, cursor or URL that was there before; at a 400 or 404 behind a numbered page; at `max_pages`. One that
+ended is made anew when `records` has changed.
+
+A page that is no JSON, or has no list at `records`, stops the walk for this run, and the next run asks for it
+again. But a page that can be read behind one or two that cannot shows that it is the page: these go to the
+quarantine, and the walk goes on.
 
 `${NAME}` in `url`, `params`, `headers` and `body` is an environment variable; see `variables`. What is asked
 for elsewhere than in the recipe (another `url`, `params`, `body` or paging) is walked anew, into a folder of
@@ -105,12 +107,10 @@ class HttpApi(OnlineSource):
             brought = 0
             request = Request(self, fetcher, variables)
             while walk.place is not None:
-                line, problem = walk.step(request)
-                pages.append(line)
-                brought += line["records"]
+                for line in walk.step(request):
+                    pages.append(line)
+                    brought += line["records"]
                 yield brought
-                if problem:
-                    raise problem
 
     def parts(self) -> Iterator[Part]:
         files = PageLog(self._pages()).files()
@@ -151,11 +151,10 @@ class HttpApi(OnlineSource):
         found = reached(body, self.records)
         if isinstance(found, list):
             return found
-        fields = f"; it has {', '.join(map(str, body))}" if isinstance(body, dict) else ""
-        where = (
-            f"records: {self.records!r}" if self.records else "the page itself; name its list by `records`"
+        what = f"an object of {', '.join(map(repr, body))}" if isinstance(body, dict) else type(body).__name__
+        return Rejected(
+            "", "no_records", f"records: {self.records!r} names no list of records; the page is {what}"[:500]
         )
-        return Rejected("", "no_records", f"no list at {where}{fields}")
 
     def _check(self) -> None:
         given = [name for name in ("page", "offset", "cursor", "next") if getattr(self, name)]

@@ -25,7 +25,7 @@ from curator_plugins.sources.variables import Variables
 if TYPE_CHECKING:
     from curator_plugins.sources.http_api import HttpApi
 
-BAD_PAGES = 3  #: in a row that end a walk over numbered pages
+BAD_PAGES = 3  #: in a row that stop a walk for this run
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +71,21 @@ class Walk:
     """A walk over the pages, at the page that comes next."""
 
     def __init__(
-        self, number: int, place: Place, since: str | int | None, largest: Any = None, page: int = 1
+        self,
+        source: HttpApi,
+        number: int,
+        place: Place,
+        since: str | int | None,
+        largest: Any = None,
+        page: int = 1,
     ) -> None:
+        self.source = source
         self.number, self.place, self.since, self.largest, self.page = number, place, since, largest, page
         self.seen: set[str] = set()
         self.digest = ""
-        self.empty = self.bad = 0
+        self.empty = 0
+        self.passed: list[dict[str, Any]] = []  # pages that cannot be read, behind the last that can
+        self.problem: FetchError | None = None  # the first of them
 
     @classmethod
     def after(cls, pages: PageLog, source: HttpApi) -> Walk | None:
@@ -84,30 +93,38 @@ class Walk:
         first, last = source.paging().first, pages.last()
         start = source.since.get("start") if source.since else None
         if last is None:
-            return cls(1, first, start)
+            return cls(source, 1, first, start)
         if last["next"] is None:
             always = source.since is not None and source.refresh is None
-            if not always and not is_over(last["retrieved"], source.refresh, source.name):
+            # where a walk ends depends on what its records are
+            other = last.get("path", source.records) != source.records
+            if not (always or other or is_over(last["retrieved"], source.refresh, source.name)):
                 return None
-            largest = last["largest"] if source.since else None
-            return cls(last["walk"] + 1, first, start if largest is None else largest, largest)
-        walk = cls(last["walk"], last["next"], last["since"], last["largest"], last["page"] + 1)
+            largest = last["largest"] if source.since and not other else None
+            return cls(source, last["walk"] + 1, first, start if largest is None else largest, largest)
+        walk = cls(source, last["walk"], last["next"], last["since"], last["largest"], last["page"] + 1)
         walk.digest = last.get("digest", "")
         for line in pages.lines():
             if line["walk"] == walk.number and "body" in line:
                 walk.seen |= {_hash(line["next"]), _hash(line["url"])}
         return walk
 
-    def step(self, request: Request) -> tuple[dict[str, Any], FetchError | None]:
-        """Fetch the page and go to the next: the line to store, and what stops the walk for this run."""
+    def step(self, request: Request) -> list[dict[str, Any]]:
+        """Fetch the page and go to the next: the lines to store, none where the page cannot be read.
+
+        Raises FetchError where the walk stops for this run.
+        """
         source = request.source
-        line: dict[str, Any] = {"walk": self.number, "page": self.page, "since": self.since, "records": 0}
+        line: dict[str, Any] = {
+            **{"walk": self.number, "page": self.page, "since": self.since},
+            **{"records": 0, "path": source.records},
+        }
         try:
             answer = request.send(self.place, self.since)
         except Failed as error:
             if error.status in (400, 404) and request.paging.counted and self.page > 1:
                 log.info("source %s: the walk ends: %s", source.name, error)
-                return self._gone_to(None, line | {"retrieved": now().isoformat()}), None
+                return self._behind_passed(self._gone_to(None, line | {"retrieved": now().isoformat()}))
             raise
         line |= {
             "url": request.variables.stored_url(str(answer.url)),
@@ -116,21 +133,44 @@ class Walk:
         found, page, text = self._parsed(source, answer)
         if isinstance(found, Rejected):
             detail = request.variables.hide(found.detail)
-            line["rejected"] = [found.reason, detail]
-            self.bad += 1
-            following = request.following(self.place, answer, page, 0)
-            if following is not None and self.bad < BAD_PAGES and self.page < source.max_pages:
-                return self._gone_to(following, line), None
-            if request.paging.counted:
-                return self._gone_to(None, line), None
-            problem = FetchError(f"{line['url']}: {detail}; the next run tries it again")
-            return self._gone_to(self.place, line), problem
-        self.bad = 0
-        line |= {"records": len(found), "body": request.variables.stored(text)}
+            self._pass(
+                line | {"rejected": [found.reason, detail]}, request.following(self.place, answer, page, 0)
+            )
+            return []
         if source.since:
             for record in found:
                 self.largest = _larger(self.largest, reached(record, source.since["field"]))
-        return self._gone_to(self._following(request, answer, page, found, line), line), None
+        before, self.digest = self.digest, xxhash.xxh3_64_hexdigest(orjson.dumps(found))
+        if found and before == self.digest:
+            detail = "it holds the same records as the page before, so the walk ends; is the paging right?"
+            line["rejected"] = ["same_page", detail]
+            log.warning("source %s: page %d, %s: %s", source.name, self.page, line["url"], detail)
+            return self._behind_passed(self._gone_to(None, line))
+        line |= {"records": len(found), "body": request.variables.stored(text), "digest": self.digest}
+        return self._behind_passed(self._gone_to(self._following(request, answer, page, found, line), line))
+
+    def _pass(self, line: dict[str, Any], following: Place) -> None:
+        """Go on behind a page that cannot be read.
+
+        Raises FetchError where that is no use: it is the first, or the last of three in a row, or nothing is known
+        to follow. Nothing of these pages is stored then, so the next run asks for them again.
+        """
+        source = self.source
+        _, detail = line["rejected"]
+        self.problem = self.problem or FetchError(
+            f"source {source.name!r}: {line['url']}: {detail}; the next run asks for it again"
+        )
+        last = self.page == 1 or len(self.passed) + 1 >= BAD_PAGES or self.page >= source.max_pages
+        if last or following is None or following == self.place:
+            raise self.problem
+        self.passed.append(self._gone_to(following, line))
+
+    def _behind_passed(self, line: dict[str, Any]) -> list[dict[str, Any]]:
+        """The line, and before it those of pages that were passed over; these are not the end of a walk."""
+        if self.problem and line["next"] is None and not line["records"]:
+            raise self.problem
+        lines, self.passed, self.problem = [*self.passed, line], [], None
+        return lines
 
     def _parsed(self, source: HttpApi, answer: Answer) -> tuple[list[Any] | Rejected, Any, str]:
         try:
@@ -153,12 +193,8 @@ class Walk:
         following = request.following(self.place, answer, page, len(found))
         if following is None:
             return None
-        before, self.digest = self.digest, xxhash.xxh3_64_hexdigest(orjson.dumps(found))
-        line["digest"] = self.digest
         why = None
-        if found and before == self.digest:
-            why = "it holds the same records as the page before"
-        elif _hash(following) in self.seen | {_hash(line["url"])}:
+        if _hash(following) in self.seen | {_hash(line["url"])}:
             why = "it leads back to a page that was read"
         elif self.page >= source.max_pages:
             why = f"max_pages: {source.max_pages} are read, and there are more"

@@ -114,6 +114,8 @@ def test_sitemaps(site: Site, source: Any) -> None:
     assert {(f"/{n}", 200) for n in (0, 1, 2, 4, 5, 6)} | {("/nowhere", 404)} <= found
     assert rejected(crawl) == {f"{url}/private/3": "robots"}
     assert "/private/3" not in site.asked
+    rows = [record for part in crawl.parts() for record in crawl.read(part)]
+    assert [row.reason for row in rows if isinstance(row, Rejected)].count("robots") == 1
     assert [site.asked.count(path) for path in ("/1", "/robots.txt")] == [
         1,
         2,
