@@ -25,6 +25,7 @@ the process by 2 GiB.
 from __future__ import annotations
 
 import contextlib
+import glob
 import importlib.util
 import json
 import os
@@ -145,7 +146,7 @@ class Crawl(OnlineSource, PageSource):
         from curator_plugins.sources.warc import Warc
 
         shared = set(Warc.options()) & set(self.options())
-        pages = os.path.join(self.folder, "*.warc.gz")  # a folder's *.jsonl would be taken for archives, too
+        pages = os.path.join(glob.escape(self.folder), "*.warc.gz")  # a folder's *.jsonl would be taken for archives, too
         return Warc(**{"path": pages, **{name: getattr(self, name) for name in shared}})
 
     def _asked(self) -> dict[str, Any]:

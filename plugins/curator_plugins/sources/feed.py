@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -27,6 +27,7 @@ from curator.files import expand, signature, unchanged
 from curator.lines import lines, whole
 from curator.options import SECRET
 from curator_plugins.sources.extraction import PageSource
+from curator_plugins.sources.literals import refuse_literals
 from curator_plugins.sources.online import OnlineSource, is_over, span
 from curator_plugins.sources.pagelog import PageLog, write_whole
 from curator_plugins.sources.variables import Variables
@@ -56,6 +57,11 @@ class Feed(OnlineSource, PageSource):
     ] = {}
     full_text: Annotated[bool, "fetch the page of each entry, and take its text"] = False
     refresh: Annotated[str, "ask a feed again when this long has passed, as 30m or 1d"] = "1h"
+
+    @classmethod
+    def resolve(cls, options: dict[str, Any], file: Callable[[str], str]) -> dict[str, Any]:
+        refuse_literals(options)
+        return options
 
     def fetch(self) -> Iterator[int]:
         span(self.refresh, self.name)

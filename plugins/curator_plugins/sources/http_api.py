@@ -15,7 +15,8 @@ A page that is no JSON, or has no list at `records`, stops the walk for this run
 again. But a page that can be read behind one or two that cannot shows that it is the page: these go to the
 quarantine, and the walk goes on.
 
-`${NAME}` in `url`, `params`, `headers` and `body` is an environment variable; see `variables`. What is asked
+`${NAME}` in `url`, `params`, `headers` and `body` is an environment variable; see `variables`, and `literals` for
+what must be one. What is asked
 for elsewhere than in the recipe (another `url`, `params`, `body` or paging) is walked anew, into a folder of
 its own.
 
@@ -26,7 +27,7 @@ fewer records than `size`: many APIs fill pages before they filter them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Required
 
 import orjson
@@ -39,12 +40,11 @@ from curator.files import unchanged
 from curator.lines import lines
 from curator.options import SECRET
 from curator.variables import VARIABLE
+from curator_plugins.sources.literals import refuse_literals
 from curator_plugins.sources.online import OnlineSource, span
 from curator_plugins.sources.pagelog import PageLog
 from curator_plugins.sources.paging import Cursor, Numbered, Paging, paging, reached
 from curator_plugins.sources.variables import Variables
-
-SECRET_HEADERS = {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"}
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -94,6 +94,11 @@ class HttpApi(OnlineSource):
     since: Annotated[
         Since | None, "later walks ask for what changed, as {param: updated_after, field: updated_at}"
     ] = None
+
+    @classmethod
+    def resolve(cls, options: dict[str, Any], file: Callable[[str], str]) -> dict[str, Any]:
+        refuse_literals(options)
+        return options
 
     def fetch(self) -> Iterator[int]:
         variables = Variables(self.name)
@@ -167,17 +172,6 @@ class HttpApi(OnlineSource):
         plain = VARIABLE.sub("", self.url)
         if plain == self.url and not plain.startswith(("http://", "https://")):
             raise UsageError(f"source {self.name!r}: url: {self.url!r} is no address of http:// or https://")
-        user, _, _ = plain.partition("://")[2].partition("/")[0].rpartition("@")
-        if user.strip(":"):
-            raise UsageError(
-                f"source {self.name!r}: url holds a user or password; write ${{NAME}} in its place"
-            )
-        for name, value in self.headers.items():
-            if name.lower() in SECRET_HEADERS and not VARIABLE.search(value):
-                raise UsageError(
-                    f"source {self.name!r}: headers: {name} would be stored with the recipe; "
-                    "write ${NAME} in the place of the secret, and set it in the environment"
-                )
 
     def _pages(self) -> str:
         asked = [self.url, self.params, self.body, self.page, self.offset, self.cursor, self.next, self.since]

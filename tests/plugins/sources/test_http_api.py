@@ -277,11 +277,6 @@ def test_secrets_go_to_no_other_site(
     [
         ({"page": PAGE, "next": "link"}, "page and next are given; an API pages in one way"),
         ({"url": "ftp://x/"}, "url: 'ftp://x/' is no address of http:// or https://"),
-        ({"url": "https://me:hunter2@x/"}, r"url holds a user or password; write \$\{NAME\} in its place"),
-        (
-            {"headers": {"authorization": "Bearer x"}},
-            "headers: authorization would be stored with the recipe",
-        ),
         (
             {"headers": {"A": "${NO_SUCH}"}},
             r"source 'api': \$\{NO_SUCH\}: this environment variable is not set",
@@ -293,9 +288,8 @@ def test_secrets_go_to_no_other_site(
     ],
 )
 def test_mistakes(source: Any, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=message) as mistake:
+    with pytest.raises(UsageError, match=message):
         list(source(**options).fetch())
-    assert "hunter2" not in str(mistake.value)
 
 
 def test_nothing_fetched(source: Any) -> None:
