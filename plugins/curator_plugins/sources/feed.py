@@ -7,7 +7,8 @@ stored, too: most feeds hold only the beginning. Text is taken out of these page
 `extract`; the markup of an entry is made text as it is.
 
 An entry whose page cannot be fetched for now is left to the next run; one whose page never will be (404, a
-private address, too large, no HTML) goes to the quarantine. A feed that cannot be reached stops no other.
+private address, too large, no HTML, forbidden by robots.txt) goes to the quarantine. Where robots.txt cannot be
+had, no page is fetched; of feeds, which are named, it is not asked. A feed that cannot be reached stops no other.
 `path` names feeds that are files; they are read as they are, without `full_text`.
 """
 
@@ -139,7 +140,10 @@ class _Following:
     """What is known of the feeds: `state.json` has when each answered and how, the log every entry."""
 
     def __init__(self, source: Feed, fetcher: Fetcher, entries: PageLog, problems: list[FetchError]) -> None:
+        from curator_plugins.sources.robots import Robots
+
         self.source, self.fetcher, self.entries, self.problems = source, fetcher, entries, problems
+        self.robots = Robots(fetcher)
         self.variables = fetcher.variables
         self.headers = self.variables.fill(source.headers)
         self.path = os.path.join(source.folder, "state.json")
@@ -208,7 +212,7 @@ class _Following:
         if "url" not in entry:
             return {"rejected": ["no_page", "the entry has no link"]}
         try:
-            answer = self.fetcher.fetch(entry["url"])
+            answer = self.fetcher.fetch(entry["url"], check=self.robots.check)
         except Failed as error:
             if error.passing:
                 raise

@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -112,10 +112,11 @@ class Fetcher:
         body: Any = None,
         accepted: Iterable[int] = (200,),
         home: str | None = None,
+        check: Callable[[httpx.URL], None] | None = None,
     ) -> Answer:
         """GET the URL, or POST `body` as JSON. Raises Failed; a status that is not in `accepted` is one.
 
-        The headers go only to the site of `home`, or else of the URL.
+        The headers go only to the site of `home`, or else of the URL. `check` may raise Failed before each request.
         """
         try:
             request = self._client.build_request(
@@ -127,7 +128,7 @@ class Fetcher:
         tries = 0
         while True:
             try:
-                return self._followed(request, site, set(headers or ()), frozenset(accepted))
+                return self._followed(request, site, set(headers or ()), frozenset(accepted), check)
             except _Passing as error:
                 wait = self.limits.backoff * 2**tries if error.wait is None else error.wait
                 tries += 1
@@ -142,7 +143,12 @@ class Fetcher:
                 raise self._failed(error.reason, url, what, passing=True, status=error.status) from None
 
     def _followed(
-        self, request: httpx.Request, site: httpx.URL, ours: set[str], accepted: frozenset[int]
+        self,
+        request: httpx.Request,
+        site: httpx.URL,
+        ours: set[str],
+        accepted: frozenset[int],
+        check: Callable[[httpx.URL], None] | None,
     ) -> Answer:
         first = request.url
         for _ in range(self.limits.redirects + 1):
@@ -155,6 +161,8 @@ class Fetcher:
                     raise self._failed("redirects", first, f"its body is not sent to {_bare(request.url)}")
                 for name in (*ours, "authorization", "cookie"):
                     request.headers.pop(name, None)
+            if check:
+                check(request.url)
             try:
                 answer, following = self._once(request, accepted)
             except Failed as error:

@@ -164,8 +164,40 @@ def test_full_text(site: Site, source: Any, read: Any) -> None:
     broken.clear()
     site.asked.clear()
     assert list(source(full_text=True).fetch()) == [1]
-    assert site.asked == ["/feed", "/2"]
+    assert site.asked == ["/feed", "/robots.txt", "/2"]
     assert texts(read(source())[0])["2"].startswith("Late.")
+
+
+def test_robots(site: Site, source: Any, read: Any) -> None:
+    """Of each server once a run, those that entries are redirected to as well; where it fails nothing is fetched."""
+    page = f"<article><p>{'A sentence of the article. ' * 20}</p></article>"
+    rules = b"User-agent: other\nDisallow: /\n\nUser-agent: *\nDisallow: /*.cgi$\nDisallow: /no\nAllow: /no/but"
+    with Site(address="127.0.0.1") as other:
+        links = ["/no/1", "/no/but/2", "/3.cgi", "/3.cgi?x", "/moved"]
+        items = [(str(n), f"{site.url}{link}", "teaser") for n, link in enumerate(links)]
+        feed = rss(*items, ("5", f"{other.url}/5", "teaser"))
+        site.routes |= dict.fromkeys(("/no/1", "/no/but/2", "/3.cgi"), lambda visit: visit.html(page))
+        site.routes |= {
+            "/no/feed": lambda visit: visit.send(200, feed),
+            "/moved": lambda visit: visit.send(302, Location=f"{other.url}/secret"),
+            "/robots.txt": lambda visit: visit.send(200, rules),
+        }
+        other.routes = {path: lambda visit: visit.html(page) for path in ("/secret", "/5")}
+        other.routes["/robots.txt"] = lambda visit: visit.send(503)
+        options = {"urls": f"{site.url}/no/feed", "full_text": True, "retries": 0}
+        with pytest.raises(FetchError, match=r"/robots.txt: .* 503 .*; without it nothing of this server is fetched"):
+            list(source(**options).fetch())
+        assert (other.asked, site.asked.count("/robots.txt")) == (["/robots.txt"], 1)
+        documents, bad = read(source())
+        assert sorted(texts(documents)) == ["1", "3"]
+        forbidden = [("0", "robots"), ("2", "robots")]
+        assert [(position.rpartition("#")[2], reason) for position, reason in bad] == forbidden
+        other.routes["/robots.txt"] = lambda visit: visit.send(200, b"User-agent: curator\nDisallow: /secret")
+        list(source(**options).fetch())
+        documents, bad = read(source())
+        assert (sorted(texts(documents)), len(bad)) == (["1", "3", "5"], 3)
+        assert other.asked == ["/robots.txt", "/robots.txt", "/5"]
+        assert not {"/no/1", "/3.cgi"} & set(site.asked)
 
 
 def test_a_feed_that_fails_stops_no_other(site: Site, source: Any, read: Any) -> None:
@@ -246,7 +278,7 @@ def test_killed_at_any_entry(site: Site, source: Any, read: Any, tmp_path: Path)
     options = {"urls": f"{site.url}/feed", **QUICK, "full_text": True}
     kills = killed_until_done(Feed, options, tmp_path / "fetched", 12)
     assert kills == 2
-    pages = [path for path in site.asked if path != "/feed"]
+    pages = [path for path in site.asked if path not in ("/feed", "/robots.txt")]
     assert len(pages) <= 30 + kills
     documents, bad = read(source())
     assert (sorted(texts(documents), key=int), bad) == (numbers, [])
