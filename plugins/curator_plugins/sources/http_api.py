@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Annotated, Any, Required
 
 import orjson
@@ -43,7 +44,7 @@ from curator.variables import VARIABLE
 from curator_plugins.sources.literals import refuse_literals
 from curator_plugins.sources.online import OnlineSource, span
 from curator_plugins.sources.pagelog import PageLog
-from curator_plugins.sources.paging import Cursor, Numbered, Paging, paging, reached
+from curator_plugins.sources.paging import Cursor, Numbered, Paging, lists, paging, reached
 from curator_plugins.sources.variables import Variables
 
 
@@ -157,9 +158,9 @@ class HttpApi(OnlineSource):
         if isinstance(found, list):
             return found
         what = f"an object of {', '.join(map(repr, body))}" if isinstance(body, dict) else type(body).__name__
-        return Rejected(
-            "", "no_records", f"records: {self.records!r} names no list of records; the page is {what}"[:500]
-        )
+        there = f" with lists at {', '.join(paths)}" if (paths := [*islice(lists(body), 9)]) else ""
+        detail = f"records: {self.records!r} names no list of records; the page is {what}"
+        return Rejected("", "no_records", detail[:500] + there[:300])
 
     def _check(self) -> None:
         given = [name for name in ("page", "offset", "cursor", "next") if getattr(self, name)]

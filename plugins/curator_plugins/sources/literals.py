@@ -82,4 +82,4 @@ def _refuse(option: str, name: str, value: Any) -> None:
 
 
 def _fix() -> str:
-    return "write ${NAME} in its place, and set NAME in the environment (where it is no secret, too)"
+    return "write ${NAME} in its place, and set NAME in the environment (also for what only has the name of a secret)"

@@ -6,6 +6,7 @@ and the walk resumed from it. None is the end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, Required
 
 from pydantic import ConfigDict, with_config
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
 Place = str | int | float | None
+DEEPEST = 4  #: objects within each other that are searched for lists
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -125,3 +127,13 @@ def reached(value: Any, path: str) -> Any:
         else:
             return None
     return value
+
+
+def lists(value: Any, path: str = "") -> Iterator[str]:
+    """The paths of the lists in nested objects; those within lists are left out."""
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        here = f"{path}.{name}" if path else name
+        if isinstance(inner, list):
+            yield here
+        elif here.count(".") < DEEPEST:
+            yield from lists(inner, here)

@@ -94,7 +94,7 @@ class Walk:
         start = source.since.get("start") if source.since else None
         if last is None:
             return cls(source, 1, first, start)
-        if last["next"] is None:
+        if last["next"] is None or last["page"] >= source.max_pages:
             always = source.since is not None and source.refresh is None
             # where a walk ends depends on what its records are
             other = last.get("path", source.records) != source.records
@@ -157,8 +157,9 @@ class Walk:
         """
         source = self.source
         _, detail = line["rejected"]
+        more = f" (if the pages end before it, max_pages: {self.page - 1} says so)" if self.page > 1 else ""
         self.problem = self.problem or FetchError(
-            f"source {source.name!r}: {line['url']}: {detail}; the next run asks for it again"
+            f"source {source.name!r}: {line['url']}: {detail}; the next run asks for it again{more}"
         )
         last = self.page == 1 or len(self.passed) + 1 >= BAD_PAGES or self.page >= source.max_pages
         if last or following is None or following == self.place:

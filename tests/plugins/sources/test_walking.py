@@ -120,8 +120,9 @@ def test_a_walk_does_not_end_on_a_page_that_cannot_be_read(
     }
     site.routes["/posts"] = lambda visit: routes.get(visit.query["page"], end)(visit)
     api = source(page={"param": "page"})
-    with pytest.raises(FetchError, match=r"page=2: no JSON but text/html.*log in"):
+    with pytest.raises(FetchError, match=r"page=2: no JSON but text/html.*log in.*max_pages: 1 says so"):
         list(api.fetch())
+    assert list(source(page={"param": "page"}, max_pages=1).fetch()) == []
     well.append(1)
     assert list(api.fetch()) == [1, 1]
     assert (read(api)[1], ids(read(api)[0]), list(api.fetch())) == ([], [1, 2], [])
@@ -139,7 +140,7 @@ def test_a_first_page_that_cannot_be_read(
         list(source(records="items", **options).fetch())
     assert str(wrong.value) == (
         f"source 'api': {site.url}/posts?key=${{KEY}}&page=1: records: 'items' names no list of records; "
-        "the page is an object of 'data'; the next run asks for it again"
+        "the page is an object of 'data' with lists at data.items; the next run asks for it again"
     )
     assert len(site.asked) == 1
     site.routes["/posts"] = lambda visit: visit.html(f"log in, {visit.query['key']}")
