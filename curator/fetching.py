@@ -60,11 +60,14 @@ def fetch(source: Source, progress: Progress, limit: int | None = None) -> None:
         lock.acquire()
     except Timeout:
         raise CuratorError(f"source {source_name(source)!r}: another run fetches into {folder}") from None
-    with lock, contextlib.closing(source.fetch()) as pieces:  # type: ignore[type-var]  # most are generators
-        progress.stage(f"fetching {source_name(source)}", 0)
-        brought = 0
-        for so_far in pieces:
-            progress.advance(0, so_far - brought)
-            brought = so_far
-            if limit is not None and brought >= limit:
-                return
+    try:
+        with contextlib.closing(source.fetch()) as pieces:  # type: ignore[type-var]  # most are generators
+            progress.stage(f"fetching {source_name(source)}", 0)
+            brought = 0
+            for so_far in pieces:
+                progress.advance(0, so_far - brought)
+                brought = so_far
+                if limit is not None and brought >= limit:
+                    return
+    finally:
+        lock.release()

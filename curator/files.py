@@ -25,7 +25,7 @@ from typing import Annotated, Any, BinaryIO, ClassVar
 import xxhash
 
 from curator.errors import CuratorError, NothingToRead, UsageError
-from curator.plugin import Part, Source
+from curator.plugin import Part, Rejected, Source
 
 MIB = 1 << 20
 
@@ -69,7 +69,10 @@ class FileSource(Source):
         """Every file that `path` names, once, in a stable order."""
         if not self.path:
             raise UsageError(f"source {self.name!r}: path is empty; name a file, folder, glob or address")
-        return list(dict.fromkeys(uri for path in self._paths() for uri in expand(path, self.base)))
+        skipped: dict[str, Rejected] = {}
+        found = dict.fromkeys(uri for path in self._paths() for uri in expand(path, self.base, skipped))
+        self.skipped = skipped  # type: ignore[misc]  # no option, and of each source its own
+        return list(found)
 
     def key_of(self, part: Part, position: str) -> str:
         return f"{self.relative(part.uri)}#{position}"
@@ -93,11 +96,12 @@ def is_remote(path: str) -> bool:
     return re.match(r"(?!file:|local:)[\w.+-]+:(//|:)", path) is not None
 
 
-def expand(path: str, base: str = ".") -> list[str]:
+def expand(path: str, base: str = ".", skipped: dict[str, Rejected] | None = None) -> list[str]:
     """The regular files that a path names, sorted; raises UsageError where there is none.
 
     Hidden files are left out unless named in full. Links in a folder or glob are followed only to files
-    within that folder; a file named in full may be a link to anywhere.
+    within that folder; a file named in full may be a link to anywhere. What else is no file that can be read goes
+    into `skipped`, or is warned of.
     """
     if is_remote(path):
         return _expand_remote(path, base)
@@ -113,13 +117,16 @@ def expand(path: str, base: str = ".") -> list[str]:
     else:
         found = []
     real = cache(os.path.realpath)  # of folders, once for each: a million files take 13 CPU seconds
-    refused = {name: why for name in found if (why := _refused(name, os.path.realpath(root), real))}
-    for name, why in refused.items():
-        log.warning("skipped %s: it is %s", name, why)
+    refused = {name: told for name in found if (told := _refused(name, os.path.realpath(root), real))}
+    if skipped is not None:
+        skipped |= {name: Rejected("0", reason, kind) for name, (reason, kind) in refused.items()}
+    else:
+        for name, (_, kind) in refused.items():
+            log.warning("skipped %s: it is %s", name, kind)
     files = sorted(set(found) - set(refused))
     if not files:
-        skipped = "".join(f"; skipped {name}: it is {why}" for name, why in list(refused.items())[:3])
-        raise NothingToRead(f"path {path!r} names no file in {root} (paths start from {base!r}){skipped}")
+        why = "".join(f"; skipped {name}: it is {kind}" for name, (_, kind) in list(refused.items())[:3])
+        raise NothingToRead(f"path {path!r} names no file in {root} (paths start from {base!r}){why}")
     return files
 
 
@@ -177,18 +184,19 @@ def _kind(path: str) -> str:
     return kinds.get(stat.S_IFMT(os.stat(path).st_mode), "not a regular file")
 
 
-def _refused(path: str, root: str, real: Callable[[str], str]) -> str:
+def _refused(path: str, root: str, real: Callable[[str], str]) -> tuple[str, str] | None:
+    """Reason and detail of what cannot be read."""
     folder, name = os.path.split(path)
     try:
         linked = not stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         linked = True
     if linked and not os.path.isfile(path):
-        return _kind(path)
+        return "not_a_file", _kind(path)
     target = os.path.realpath(path) if linked else os.path.join(real(folder), name)
     if target == root or target.startswith(root.rstrip("/") + "/"):
-        return ""
-    return f"a link out of {root} (name {target} itself, or its folder, to read it)"
+        return None if os.access(path, os.R_OK) else ("unreadable", "a file that this user may not read")
+    return "link", f"a link out of {root} (name {target} itself, or its folder, to read it)"
 
 
 def _split_remote(path: str, base: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from curator.fetching import fetch, source_of
 from curator.loading import Plugins
 from curator.pipeline import ReadTask
 from curator.plugin import Part, Source
+from curator.reading import skipped_part
 from curator.recipe import Recipe, Used
 from curator_catalog import Catalog, CatalogError
 from curator_catalog.commits import supersede
@@ -50,9 +51,10 @@ def current_parts(
 ) -> tuple[dict[str, list[Part]], list[str]]:
     """What each source has now, after it fetched what is missing; and which could not be reached, and why.
 
-    `known`: the parts in force of the sources that were read before. Of these all files may have vanished; one that
-    cannot be reached is left out of what is returned, so that its plan stays. With a `limit` no more than about so
-    many records are fetched. Raises RecipeError, naming the line, for any other source with nothing.
+    A source that cannot be reached is left out of what is returned, so that its plan stays; of those that were read
+    before (`known`: their parts in force) all files may have vanished. With a `limit` no more than about so many
+    records are fetched. Raises RecipeError, naming the line, for any other source with nothing, and CuratorError
+    where none can be reached.
     """
     plugins = Plugins(recipe.plugins)
     found, failed = {}, []
@@ -67,20 +69,28 @@ def current_parts(
             except FetchError as error:
                 away = error
             parts = list(source.parts())
+            parts += [skipped_part(uri, why) for uri, why in source.skipped.items()]
         except Exception as error:  # a source's plugin may raise anything
-            was_read = used.name in known
-            if was_read and isinstance(error, CuratorError) and not isinstance(error, UsageError):
-                parts, away = None, error
-            elif not was_read or not isinstance(error, NothingToRead | FileNotFoundError):
-                raise RecipeError(
-                    str(away or error), file=recipe.file, line=used.line, key=f"source {used.name}"
-                ) from error
+            if isinstance(error, CuratorError) and not isinstance(error, UsageError):
+                parts, away = None, away or error
+            elif away and isinstance(error, NothingToRead):
+                parts = None
+            elif used.name not in known or not isinstance(error, NothingToRead | FileNotFoundError):
+                told = _told(error, used.name)
+                raise RecipeError(told, file=recipe.file, line=used.line, key=f"source {used.name}") from error
         if away:
-            failed.append(str(away) if f"source '{used.name}'" in str(away) else f"source {used.name}: {away}")
+            failed.append(f"source {used.name}: {_told(away, used.name)}")
             progress.note(f"{failed[-1]}; what was read or fetched before stays, the next run tries again")
         if parts is not None:
             found[used.name] = [replace(p, signature=f"{p.signature}:{reading}") for p in parts]
+    if failed and not found:
+        raise CuratorError("; ".join(failed))
     return found, failed
+
+
+def _told(error: Exception, source: str) -> str:
+    """The error, without the source's name in front, which is told already."""
+    return str(error).removeprefix(f"source {source!r}").lstrip(":, ") or type(error).__name__
 
 
 def _same_reading(parts: Sequence[Part], reading: str) -> list[Part]:

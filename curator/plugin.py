@@ -297,6 +297,8 @@ class Source(Plugin):
     #: what earlier runs planned of this source with these options, in order: a source that only ever grows
     #: gives these parts again, as they are, and then one for what is new
     known: ClassVar[Sequence[Part]] = ()
+    #: what `parts` found and left out, by URI, as links out of a folder: it goes to the quarantine
+    skipped: ClassVar[Mapping[str, Rejected]] = {}
     #: how the names of its files end, in small letters and without that of a compression, as (".jsonl",)
     endings: ClassVar[Sequence[str]] = ()
     #: options that do not change what a part holds: other values do not have it read again

@@ -45,6 +45,8 @@ class Quarantined:
     records: int = 1
 
 
+SKIPPED = "skipped "  #: how the signature of a part begins that is no more than a row of the quarantine
+
 Batch = tuple[pl.DataFrame, list[Quarantined]]
 
 
@@ -66,7 +68,7 @@ def read_documents(
     batch = _Batch(mapper)
     read = _reader(source)
     for ordinal, part in enumerate([parts] if isinstance(parts, Part) else parts):
-        for number, found in enumerate(read(part)):
+        for number, found in enumerate([_why(part)] if part.signature.startswith(SKIPPED) else read(part)):
             records: Iterable[Any] = (found,)
             if isinstance(found, Rows):
                 documents = mapped(found, mapper, part)
@@ -104,6 +106,16 @@ def read_documents(
                     yield batch.taken()
     if batch.parts or batch.bad:
         yield batch.taken()
+
+
+def skipped_part(uri: str, why: Rejected) -> Part:
+    """The part of a file that a source found and left out."""
+    return Part(uri, signature=f"{SKIPPED}{why.reason} {why.detail}")
+
+
+def _why(part: Part) -> Rejected:
+    reason, _, detail = part.signature.removeprefix(SKIPPED).partition(" ")
+    return Rejected("0", reason, detail)
 
 
 def _reader(source: Source) -> Callable[[Part], Iterator[dict[str, Any] | Rejected | Rows]]:

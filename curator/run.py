@@ -69,6 +69,7 @@ class Report:
     seconds: Counter[str] = field(default_factory=Counter)
     wall: float = 0.0
     failed: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
 
 
 def run(
@@ -185,7 +186,7 @@ class _Coordinator:
         result = self._decide()
         self.plugins.hook.run_finished(run={**self._about(), "counts": result.counts})
         return Report(
-            self.run_id, self.folder, changes, result, self.counts, self.seconds, failed=self.failed
+            self.run_id, self.folder, changes, result, self.counts, self.seconds, 0.0, self.failed, self._empty()
         )
 
     # -- map and commit
@@ -217,6 +218,12 @@ class _Coordinator:
                     unread,
                 )
         self._merge_words()
+
+    def _empty(self) -> list[str]:
+        """The recipe's sources that have no document."""
+        with self.catalog.read(wait=600.0) as con:
+            rows = con.execute("SELECT DISTINCT source FROM store.documents").fetchall()
+        return [s.name for s in self.recipe.sources if (s.name,) not in rows]
 
     def _tell_other_sources(self) -> None:
         names = [s.name for s in self.recipe.sources]

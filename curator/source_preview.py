@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from curator import files
-from curator.errors import FetchError, UsageError
+from curator.errors import CuratorError, FetchError, NothingToRead, RecipeError, UsageError
 from curator.fetching import fetch, fetches, folder_of, source_of
 from curator.loading import Plugins
 from curator.planning import packed
 from curator.plugin import Part, Rejected, Source
-from curator.reading import Quarantined, read_documents
+from curator.reading import Quarantined, read_documents, skipped_part
 from curator.recipe import Recipe, Used
 from curator.recipe_file import RecipeFile
 
@@ -68,18 +68,30 @@ def preview_source(used: Used, recipe: Recipe, documents: int, progress: Progres
     with tempfile.TemporaryDirectory(prefix="curator-preview-") as scratch:
         has_some = folder_of(recipe.corpus, used.name).is_dir()
         source = source_of(used, plugins, recipe.base, recipe.corpus if has_some else scratch)
+        stopped: FetchError | None = None
         if fetches(source):
             found.note = "of what the corpus has fetched" if has_some else "of what was fetched for this preview"
             try:
                 if not has_some:
                     fetch(source, progress, documents)
             except FetchError as error:
+                stopped = error
                 found.note += f"; fetching stopped: {error}"
-        parts = list(source.parts())
+        try:
+            parts = [*source.parts(), *(skipped_part(uri, why) for uri, why in source.skipped.items())]
+        except NothingToRead:
+            if stopped:
+                raise stopped from None
+            raise
         found.uris, found.parts = len({p.uri for p in parts}), len(parts)
         found.splits, found.size = len(list(packed(parts))), sum(p.size for p in parts)
         source.setup()
-        _read(source, parts, documents, found)
+        try:
+            _read(source, parts, documents, found)
+        except CuratorError:
+            raise
+        except Exception as error:  # a source's plugin may raise anything
+            raise CuratorError(f"source {used.name}: {type(error).__name__}: {error}") from error
     return found
 
 
@@ -132,11 +144,28 @@ def recipe_of(path: str, plugin: str | None, options: dict[str, str], plugin_fil
 
     `options` are given as text and read as YAML. Raises UsageError where no plugin knows such files.
     """
-    given = {name: yaml.safe_load(value) for name, value in options.items()}
+    given = {}
+    for name, value in options.items():
+        try:
+            given[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            told = " ".join(str(error).split())
+            raise UsageError(f"--set {name}={value}: this is no YAML ({told}); quote what begins with @") from None
     chosen = plugin or _plugin_for(path, plugin_files)
-    source = {chosen: {"path": path, **given}}
+    source = {chosen: {**_place(path, chosen, plugin_files), **given}}
     text = yaml.safe_dump({"name": "preview", "plugins": list(plugin_files), "sources": [source]}, sort_keys=False)
-    return RecipeFile(os.path.join(os.getcwd(), "command line"), text, ()).recipe()
+    try:
+        return RecipeFile(os.path.join(os.getcwd(), "preview"), text, ()).recipe()
+    except RecipeError as error:
+        raise UsageError(str(error).rpartition("sources.0.")[2]) from None
+
+
+def _place(path: str, plugin: str, plugin_files: Sequence[str]) -> dict[str, Any]:
+    """The option that says where to read: an address is the url of those that fetch."""
+    options = Plugins(tuple(plugin_files)).get("source", plugin).plugin.options()
+    if "urls" in options and ("path" not in options or "://" in path):
+        return {"urls": [path]}
+    return {"path" if "path" in options or "url" not in options else "url": path}
 
 
 def _plugin_for(path: str, plugin_files: Sequence[str]) -> str:

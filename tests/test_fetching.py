@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,11 @@ class Shop:
     def page(self, name: str, text: str) -> None:
         (self.server / f"{name}.txt").write_text(text)
 
-    def run(self, engine: Any = None, *, options: dict[str, Any] | None = None, **more: Any) -> Report:
+    def run(
+        self, engine: Any = None, *, options: dict[str, Any] | None = None, others: Sequence[Any] = (), **more: Any
+    ) -> Report:
         source = {"shelf": {"name": "shelf", "server": "server", **(options or {})}}
-        recipe = self.workshop.recipe([], [source], plugins=["./shelf.py"])
+        recipe = self.workshop.recipe([], [source, *others], plugins=["./shelf.py"])
         return run(recipe, engine or InlineEngine(), **more)
 
     def asked(self) -> list[str]:
@@ -125,25 +128,28 @@ def test_an_outage_ends_nothing(shop: Shop) -> None:
 
 
 def test_an_outage_before_the_first_page(shop: Shop) -> None:
-    """With nothing to read the outage is the recipe's error, at the source's line."""
+    """It is no mistake of the recipe: other sources are read, and where there is none the run fails."""
     (shop.server / "down").write_text("a")
-    with pytest.raises(RecipeError, match=r"test\.yaml:4: source shelf: a does not answer"):
+    with pytest.raises(CuratorError, match=r"^source shelf: a does not answer$") as raised:
         shop.run()
+    assert raised.value.exit_code == 1
+    other = shop.workshop.source("web", [{"text": "a page that lies here"}])
+    report = shop.run(others=[other])
+    assert (report.failed, report.counts["documents"]) == (["source shelf: a does not answer"], 1)
+    (shop.server / "down").unlink()
+    assert (shop.run(others=[other]).failed, len(shop.texts())) == ([], 4)
 
 
 def test_a_source_that_is_away_keeps_its_documents(shop: Shop) -> None:
-    """Once read, it may be away: the run tells it and goes on, and not even --prune takes anything out; a mistake stops."""
-    (shop.workshop.folder / "away").touch()
-    with pytest.raises(RecipeError, match=r"test\.yaml:4: source shelf: the shelf is away"):
-        shop.run()
-    (shop.workshop.folder / "away").unlink()
+    """The run tells it and goes on, and not even --prune takes anything out; a mistake stops."""
+    other = shop.workshop.source("web", [{"text": "a page that lies here"}])
     shop.run()
     (shop.workshop.folder / "away").touch()
     shop.page("d", "page d")
-    report = shop.run(prune=True)
-    assert (report.failed, report.changes.vanished, len(shop.texts())) == (["source shelf: the shelf is away"], {}, 3)
+    report = shop.run(prune=True, others=[other])
+    assert (report.failed, report.changes.vanished, len(shop.texts())) == (["source shelf: the shelf is away"], {}, 4)
     (shop.workshop.folder / "away").unlink()
-    assert (shop.run().failed, len(shop.texts())) == ([], 4)
+    assert (shop.run().failed, len(shop.texts())) == ([], 5)
     (shop.workshop.folder / "shelf.py").write_text(SHELF.replace("raise NothingToRead", "raise UsageError"))
     for page in shop.fetched.iterdir():
         page.unlink()
@@ -151,7 +157,7 @@ def test_a_source_that_is_away_keeps_its_documents(shop: Shop) -> None:
         page.unlink()
     with pytest.raises(RecipeError, match="nothing was fetched"):
         shop.run(prune=True)
-    assert len(shop.texts()) == 4
+    assert len(shop.texts()) == 5
 
 
 def test_a_trial_fetches_no_more_than_it_needs(shop: Shop) -> None:
@@ -240,7 +246,7 @@ def test_a_count_of_what_is_left_out(shop: Shop) -> None:
     sums = corpus.sql("SELECT reason, sum(records)::INT FROM quarantine GROUP BY ALL ORDER BY ALL").rows()
     assert sums == [("images", 80), ("took_too_long", 1)]
     said = call("run", "test.yaml", "-w", 0, "--retry", "images", folder=shop.workshop.folder)
-    assert said.out.splitlines()[-4].endswith("; 80 new records in quarantine: 80 images")
+    assert said.out.splitlines()[-4].endswith("; 0 new records in quarantine; left out by their sources: 80 images")
     assert call("status", "--json", folder=shop.workshop.folder).json["quarantine"] == [
         {"source": "shelf", "step": "reading", "reason": "images", "records": 80},
         {"source": "shelf", "step": "reading", "reason": "took_too_long", "records": 1},

@@ -24,6 +24,7 @@ from curator.reading import read_documents
 from curator_plugins.sources.csv import Csv
 from curator_plugins.sources.jsonl import Jsonl
 from curator_plugins.sources.text import Text
+from tests.conftest import Workshop
 from tests.test_lines import lz4
 
 MIB = 1 << 20
@@ -260,3 +261,28 @@ def test_the_last_of_equal_keys_counts(tmp_path: Path) -> None:
     ((frame, bad),) = read_documents(source, source.parts())
     assert frame.select("text", "metadata").rows() == [("last", '{"a":2}')]
     assert [q.reason for q in bad] == ["no_text"]
+
+
+def test_what_is_no_readable_file_is_listed(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe, a link out and a file without permission cost no other file anything: each is a row with its reason."""
+    (workshop.folder / "secret").write_text('{"text": "outside"}\n')
+    data = workshop.folder / "data"
+    data.mkdir()
+    (data / "a.jsonl").write_text('{"text": "one"}\n')
+    os.mkfifo(data / "pipe.jsonl")
+    (data / "out.jsonl").symlink_to(workshop.folder / "secret")
+    (data / "shut.jsonl").write_text('{"text": "shut"}\n')
+    # root may read everything
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("shut.jsonl"))
+    source = {"jsonl": {"name": "web", "path": "data"}}
+    corpus = workshop.curate([], sources=[source])
+    listed = corpus.sql("SELECT parse_filename(uri), reason, detail FROM quarantine ORDER BY ALL").rows()
+    assert [row[:2] for row in listed] == [("out.jsonl", "link"), ("pipe.jsonl", "not_a_file"), ("shut.jsonl", "unreadable")]
+    assert listed[1][2] == "a named pipe"
+    monkeypatch.undo()
+    (data / "out.jsonl").unlink()
+    corpus = workshop.curate([], sources=[source])
+    assert corpus.sql("SELECT text FROM texts ORDER BY text").rows() == [("one",), ("shut",)]
+    corpus = workshop.curate([], sources=[source])
+    assert workshop.report is not None
+    assert workshop.report.counts["quarantined"] == 0

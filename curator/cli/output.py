@@ -117,15 +117,16 @@ class Bars:
         )
 
         documents = TextColumn("{task.fields[documents]:,} documents")
-        rate = [DownloadColumn(), TransferSpeedColumn(), documents] if in_bytes else [_rate_column()]
+        sized = [_of_a_size(DownloadColumn)(), _of_a_size(TransferSpeedColumn)()]
+        rate = [*sized, documents] if in_bytes else [_rate_column()]
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
             *rate,
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _of_a_size(TextColumn)("left"),
+            _of_a_size(TimeRemainingColumn)(),
             console=console(stderr=True),
             transient=False,
         )
@@ -142,7 +143,7 @@ class Bars:
     def stage(self, title: str, total_bytes: int) -> None:
         self._progress.start()
         self._close()
-        self._task = self._progress.add_task(title, total=total_bytes or None, documents=0)
+        self._task = self._progress.add_task(title, total=total_bytes or None, documents=0, sized=bool(total_bytes))
 
     def _close(self) -> None:
         """A stage whose size nobody knew ends where the next begins."""
@@ -162,6 +163,17 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+def _of_a_size(column: Any) -> Any:
+    """The column, which says nothing of a stage whose size nobody knows."""
+    from rich.text import Text
+
+    class Sized(column):  # type: ignore[misc]  # of a class that is given
+        def render(self, task: Any) -> Any:
+            return super().render(task) if task.fields.get("sized", True) else Text()
+
+    return Sized
 
 
 def _rate_column() -> Any:

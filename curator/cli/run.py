@@ -189,14 +189,24 @@ def _print(report: Report) -> None:
     read = report.counts.get("documents", 0)
     cpu = sum(report.seconds.values())
     rate = f", {report.counts['bytes'] / 1e6 / cpu:.1f} MB/s of text per CPU second" if cpu and read else ""
-    quarantined = report.counts.get("quarantined", 0) + report.counts.get("failed", 0)
     done = (
         f"{count(read)} documents read in {report.wall:.1f} s{rate}"
         if report.seconds
+        else "nothing was read"
+        if report.failed
         else "nothing was missing"
     )
-    why = _reasons(report) if quarantined else ""
-    console().print(f"{done}; {count(quarantined)} new records in quarantine{why}", soft_wrap=True)
+    unreadable, left_out = _quarantined(report)
+    more = f"; left out by their sources: {_listed(left_out)}" if left_out else ""
+    console().print(
+        f"{done}; {count(sum(unreadable.values()))} new records in quarantine"
+        + (f": {_listed(unreadable)}" if unreadable else "")
+        + more,
+        soft_wrap=True,
+        markup=False,
+    )
+    for source in report.empty:
+        console().print(f"source {source} has given no document", soft_wrap=True, markup=False, style="red")
     if report.failed:
         console().print(
             f"{len(report.failed)} failed and are tried again by the next run, first: {report.failed[0]}",
@@ -206,17 +216,22 @@ def _print(report: Report) -> None:
         )
 
 
-def _reasons(report: Report) -> str:
-    """The most frequent of the reasons that records went to quarantine for."""
+def _quarantined(report: Report) -> tuple[dict[str, int], dict[str, int]]:
+    """reason -> records that this run put into quarantine, and those that sources left out on purpose."""
     from curator.corpus import Corpus
 
     rows = Corpus.existing(report.corpus).sql(
-        "SELECT reason, sum(records)::BIGINT FROM quarantine WHERE seen >= (SELECT started FROM runs WHERE run_id = ?) "
-        "GROUP BY reason ORDER BY 2 DESC, 1",
+        "SELECT position IS NOT DISTINCT FROM '*', reason, sum(records)::BIGINT FROM quarantine "
+        "WHERE seen >= (SELECT started FROM runs WHERE run_id = ?) GROUP BY ALL ORDER BY 3 DESC, 2",
         [report.run_id],
-    )
-    named = [f"{count(n)} {reason}" for reason, n in rows.rows()]
-    return ": " + ", ".join(named[:4]) + (", …" if named[4:] else "")
+    ).rows()
+    unreadable, left_out = ({reason: n for by, reason, n in rows if by is which} for which in (False, True))
+    return unreadable, left_out
+
+
+def _listed(reasons: dict[str, int]) -> str:
+    named = [f"{count(n)} {reason}" for reason, n in reasons.items()]
+    return ", ".join(named[:6]) + (", …" if named[6:] else "")
 
 
 def _of(n: int, what: str) -> str:
@@ -290,12 +305,18 @@ def _suggest(report: Report, recipe: Recipe, path: Path) -> None:
 
     corpus = report.corpus
     near = corpus.relative_to(Path.cwd()) if corpus.is_relative_to(Path.cwd()) else corpus
+    if _quarantined(report)[0]:
+        why = "SELECT source, reason, sum(records) AS records, any_value(detail) AS detail FROM quarantine GROUP BY ALL"
+        wrong = [f'curator sql -c {near} "{why}"']
+    else:
+        wrong = []
     dropped = Corpus.existing(corpus).sql(
         "SELECT doc_id FROM documents WHERE decision = 'dropped' ORDER BY doc_key LIMIT 1"
     )
     lines = [
         f'curator sql -c {near} "SELECT source, reason, count(*) FROM documents GROUP BY ALL ORDER BY ALL"'
     ]
+    lines += wrong
     lines += [f"curator why -c {near} {doc_id}" for (doc_id,) in dropped.rows()]
     changes = [
         f"{step.name}.{name}={value * 2}"

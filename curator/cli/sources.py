@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from curator.cli.output import Bars, JsonOption, as_json, characters, console, count, size
+from curator.cli.output import Bars, as_json, characters, console, count, size
 
 if TYPE_CHECKING:
     from curator.source_preview import SourcePreview
@@ -35,7 +36,7 @@ def preview(
     set_: list[str] = typer.Option([], "--set", help="An option of the plugin, as text=body."),
     plugin: list[Path] = typer.Option([], help="A .py file with plugins, beside the recipe's own."),
     unredacted: bool = typer.Option(False, help="Show texts as they are."),
-    json: bool = JsonOption,
+    as_json_: bool = typer.Option(False, "--json", help="Print JSON for programs."),
 ) -> None:
     """Show what would be read: splits, documents, and the first ones with their metadata. Nothing is written.
 
@@ -66,9 +67,9 @@ def preview(
         if not source or used.name in source:
             with Bars() as bars:
                 found.append(preview_source(used, recipe, documents, bars))
-            if not json:
+            if not as_json_:
                 _print(found[-1], unredacted)
-    if json:
+    if as_json_:
         as_json([{**dataclasses.asdict(f), "reasons": f.reasons} for f in found])
 
 
@@ -95,11 +96,19 @@ def _print(found: SourcePreview, unredacted: bool) -> None:
 def _shown(name: str, value: Any, unredacted: bool) -> str:
     from curator.redact import redact
 
-    text = str(value)
+    text = _redacted(json.loads(value)) if name == "metadata" and not unredacted else str(value)
     shown = " ".join(text[: 2 * SHOWN].split())
-    shown = shown if unredacted or name not in ("text", "metadata") else redact(shown)
+    shown = redact(shown) if name == "text" and not unredacted else shown
     more = f"… ({count(len(text))} characters)" if len(shown) > SHOWN else ""
     return shown[:SHOWN] + more
+
+
+def _redacted(metadata: dict[str, Any]) -> str:
+    """The metadata with its strings redacted; numbers are no contact details."""
+    from curator.redact import redact
+
+    shown = {k: redact(v) if isinstance(v, str) else v for k, v in metadata.items()}
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def _of(n: int, what: str) -> str:

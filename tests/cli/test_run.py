@@ -28,7 +28,7 @@ def test_a_run_ends_with_a_funnel(finished: tuple[Path, Ended]) -> None:
     assert "1 new records in quarantine" in ended.out
     assert "reading and measuring" in ended.err
     commands = ended.out.partition("next:\n")[2].strip().splitlines()
-    assert [c.split()[1] for c in commands] == ["sql", "why", "decide"]
+    assert [c.split()[1] for c in commands] == ["sql", "sql", "why", "decide"]
 
 
 def test_the_suggested_commands_work(finished: tuple[Path, Ended]) -> None:

@@ -71,7 +71,7 @@ class Huggingface(Parquet):
     """A Hugging Face dataset in a folder: Arrow as `datasets` saves it, or Parquet as on the hub."""
 
     version = 1
-    endings = (".arrow",)
+    endings = (".arrow", "dataset_dict.json", "dataset_info.json", "state.json")
 
     split: Annotated[str | list[str] | None, "splits to read; all unless given"] = None
     config: Annotated[str | None, "configuration to read, where there are several"] = None

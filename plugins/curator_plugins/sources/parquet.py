@@ -13,8 +13,8 @@ row may hold any number of words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator import Part, Rejected, UsageError, hookimpl
 from curator.files import MIB, FileSource, foreign, listed, open_raw, signature, unchanged
@@ -33,7 +33,7 @@ class Parquet(FileSource):
     """Parquet files, read by row groups."""
 
     version = 1
-    endings = (".parquet",)
+    endings: ClassVar[Sequence[str]] = (".parquet",)
 
     def parts(self) -> Iterator[Part]:
         for uri in self.files():
