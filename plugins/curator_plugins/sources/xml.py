@@ -26,12 +26,14 @@ from typing import Annotated, Any, Literal
 from xml.etree.ElementTree import Element
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import FileSource, foreign, signature, unchanged
+from curator.files import FileSource, foreign, listed, signature, unchanged
 from curator.lines import decompressed, expected_size, line_parts
 from curator_plugins.sources.blocks import text_of
-from curator_plugins.sources.cuts import between, until
+from curator_plugins.sources.cuts import Cut, between, until
 from curator_plugins.sources.elements import ELEMENT_BYTES, Records, Refused, known_encoding
 from curator_plugins.sources.sgml import tree
+
+SHOWN = 8  #: names of elements in a message
 
 
 class Xml(FileSource):
@@ -95,13 +97,27 @@ class Xml(FileSource):
         if self.format == "xml":
             yield from Records(self.record, self.max_bytes, self.encoding).read(decompressed(part.uri, max_ratio=self.max_ratio))
             return
+        found = False
+        for position, cut in self._cuts(part):
+            found = True
+            yield position, cut if isinstance(cut, Rejected) else self._lenient(cut, position)
+        if not found and not part.start:  # the first part speaks for the file, so it looks through the others
+            whole = Part(part.uri)
+            if part.stop is None or next(self._cuts(whole), None) is None:
+                yield 0, self._no_record(part.uri)
+
+    def _cuts(self, part: Part) -> Iterator[Cut]:
         start = part.start or 0
         name = re.escape(self.record).encode()
         pieces = until(decompressed(part.uri, start, max_ratio=self.max_ratio), None if part.stop is None else part.stop - start)
-        for position, cut in between(
-            pieces, rb"<%s(?=[\s>])" % name, rb"</%s\s{0,9}>" % name, self.max_bytes, start
-        ):
-            yield position, cut if isinstance(cut, Rejected) else self._lenient(cut, position)
+        return between(pieces, rb"<%s(?=[\s>])" % name, rb"</%s\s{0,9}>" % name, self.max_bytes, start)
+
+    def _no_record(self, uri: str) -> Rejected:
+        """What is said of a file without a record, with the names that its beginning has."""
+        beginning = next(decompressed(uri, max_ratio=self.max_ratio), b"").decode("latin-1")
+        names = list(dict.fromkeys(re.findall(r"<([A-Za-z][\w.:-]{0,99})", beginning)))
+        there = f"there are {listed(names, SHOWN)}" if names else "there are no tags at its beginning"
+        return Rejected("0", "no_record", f"no element {self.record}; {there}")
 
     def _lenient(self, cut: bytes, position: int) -> Any:
         """The record as a tree, or why there is none."""
