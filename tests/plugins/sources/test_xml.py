@@ -297,23 +297,6 @@ def test_any_cutting_of_sgml_gives_the_same(tmp_path: Path, cuts: list[int]) -> 
     assert [r for part in parts for r in source.read(part)] == list(source.read(whole))
 
 
-def test_sgml_without_the_record(tmp_path: Path) -> None:
-    """Is told once a file, with the names that there are: by its first part, if no other has a record either."""
-    one = b"<!DOCTYPE lewis><REUTERS ID=1><TEXT>a</TEXT></REUTERS>"
-    for content, detail in {
-        one * 2: "no element R; there are REUTERS, TEXT",
-        b"no markup": "no element R; there are no tags at its beginning",
-    }.items():
-        source = written(tmp_path, content, format="sgml", record="R")
-        (whole,) = source.parts()
-        parts = [Part(whole.uri, a, b, whole.signature) for a, b in ((0, 5), (5, 60), (60, None))]
-        told = Rejected("0", "no_record", detail)
-        assert [list(source.read(part)) for part in [whole, *parts]] == [[told], [told], [], []]
-    source = written(tmp_path, b" " * 9 + b"<R>x</R>", format="sgml", record="R")
-    (whole,) = source.parts()
-    assert list(source.read(Part(whole.uri, 0, 5, whole.signature))) == []
-
-
 names = st.sampled_from(["a", "b", "r"])
 texts = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufffe\uffff"),
