@@ -29,16 +29,27 @@ class Csv(FileSource):
     header: list[str] = []  # an option's default, never changed
 
     def parts(self) -> Iterator[Part]:
+        """Raises UsageError where no file has the column of the text; where some do, the others are quarantined."""
         self._check_encoding()
+        parts: list[Part] = []
+        lacking: list[tuple[str, list[str]]] = []
+        some_has = False
         for uri in self.files():
-            names = [self.text] if foreign(uri) else self._names(self._rows(uri))
-            if isinstance(names, list) and self.text not in names:
-                raise UsageError(
-                    f"source {self.name!r}: {uri} has no column {self.text!r}; it has {listed(names)}. "
-                    "Name the one that holds the text with `text:`, what separates them with `delimiter:`, "
-                    "or, for a file without a header line, all of them with `header:`"
-                )
-            yield Part(uri, signature=signature(uri), size=expected_size(uri))
+            names = [] if foreign(uri) else self._names(self._rows(uri))
+            if isinstance(names, list) and names:
+                if self.text in names:
+                    some_has = True
+                else:
+                    lacking.append((uri, names))
+            parts.append(Part(uri, signature=signature(uri), size=expected_size(uri)))
+        if lacking and not some_has:
+            uri, names = lacking[0]
+            raise UsageError(
+                f"source {self.name!r}: {uri} has no column {self.text!r}; it has {listed(names)}. "
+                "Name the one that holds the text with `text:`, what separates them with `delimiter:`, "
+                "or, for a file without a header line, all of them with `header:`"
+            )
+        yield from parts
 
     def _check_encoding(self) -> None:
         try:
@@ -62,6 +73,9 @@ class Csv(FileSource):
             if isinstance(names, Rejected):
                 yield names
                 return
+            if names and self.text not in names:
+                yield Rejected("0", "no_column", f"no column {self.text!r}; there are {listed(names, 20)}")
+                return
             for line, row in rows:
                 if isinstance(row, Rejected):
                     yield row
@@ -72,10 +86,10 @@ class Csv(FileSource):
                     yield Rejected(str(line), "bad_row", detail)
 
     def _names(self, rows: Iterator[tuple[int, list[str] | Rejected]]) -> list[str] | Rejected:
-        """What the columns are called: every one has a name, no two the same. An empty file has `text`."""
+        """What the columns are called: every one has a name, no two the same. An empty file has none."""
         names: list[str] | Rejected = self.header
         if not names:
-            names = next((row for _, row in rows if row), [self.text])
+            names = next((row for _, row in rows if row), [])
         if isinstance(names, Rejected):
             return names
         named: dict[str, None] = {}

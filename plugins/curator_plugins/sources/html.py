@@ -2,8 +2,8 @@
 
 The URL is what the page says of itself: its canonical link, `og:url`, or the comment that browsers write into what
 they save. Of a folder, what is saved beside pages (styles, scripts, pictures, fonts) is left out by its name, and
-anything else is read: pages are saved under names like `show.php?id=7` too. The date of the file is not taken for
-that of fetching: copying changes it.
+anything else is read that begins as a page: pages are saved under names like `show.php?id=7` too, but a table may
+have a column of pages. The date of the file is not taken for that of fetching: copying changes it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ BESIDE = re.compile(
     re.I,
 )
 NAMED = re.compile(r"\.(x?html?|xht|shtml|php|aspx?|jsp)(\.(gz|zst|bz2|xz|lz4))?$", re.I)
+BEGINS = re.compile(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*<")  #: before the first `<` stands nothing
 TEXT = (
     "text/plain",
     "application/xml",
@@ -80,6 +81,8 @@ class Html(PageSource, FileSource):
         if isinstance(page, Rejected):
             return page
         kind = sniffed(page)
+        if kind == "text/html" and not NAMED.search(uri) and not BEGINS.match(page):
+            kind = "text with a page in it"
         if kind != "text/html" and not (kind in TEXT and NAMED.search(uri)):
             return Rejected("0", "wrong_format", f"this is {kind}, not a page")
         return page

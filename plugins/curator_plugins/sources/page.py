@@ -148,7 +148,7 @@ def serve(extractor: str, seconds: float, memory: int, shared: str, max_bytes: i
         at = 0
         for size, url, charset in asked["pages"]:
             with _killed_after(seconds):
-                send(answers, _answer(pages[at : at + size], extractor, url, charset))
+                send(answers, _answer(pages, at, size, extractor, url, charset))
             at += size
         answers.flush()
 
@@ -169,14 +169,16 @@ def receive(pipe: BinaryIO) -> dict[str, Any] | None:
         return None
 
 
-def _answer(page: bytes, extractor: str, url: str | None, charset: str | None) -> dict[str, Any]:
+def _answer(
+    pages: mmap.mmap, at: int, size: int, extractor: str, url: str | None, charset: str | None
+) -> dict[str, Any]:
     try:
-        return extract(page, extractor, url, charset)
+        return extract(pages[at : at + size], extractor, url, charset)
     except MemoryError:
         return {"reason": "extraction_memory", "detail": "out of memory"}
     except BaseException as error:  # a panic of native code is no Exception
-        # the parser refuses no markup: all that it can lack is memory
-        kind = "memory" if type(error).__name__ == "HTMLParserException" else "failed"
+        # the parsers refuse no markup, and the selectors are our own: all that they can lack is memory
+        kind = "memory" if type(error).__name__ in ("HTMLParserException", "CSSParserException") else "failed"
         return {"reason": f"extraction_{kind}", "detail": f"{type(error).__name__}: {error}"}
 
 

@@ -36,8 +36,21 @@ class Parquet(FileSource):
     endings: ClassVar[Sequence[str]] = (".parquet",)
 
     def parts(self) -> Iterator[Part]:
+        """Raises UsageError where no file has the column of the text; where some do, the others are quarantined."""
+        parts: list[Part] = []
+        lacking: list[UsageError] = []
+        some_has = False
         for uri in self.files():
-            yield from self._parts_of(uri)
+            try:
+                found = list(self._parts_of(uri))
+                some_has = some_has or any(part.start is not None for part in found)  # not only damaged
+            except UsageError as error:
+                lacking.append(error)
+                found = [Part(uri, signature=signature(uri))]
+            parts += found
+        if lacking and not some_has:
+            raise lacking[0]
+        yield from parts
 
     def _parts_of(self, uri: str) -> Iterator[Part]:
         signed = signature(uri)
@@ -57,8 +70,11 @@ class Parquet(FileSource):
                 yield Part(uri, start, group + 1, signed, held)
                 start, held = group + 1, 0
 
+    def _has_text(self, names: list[str]) -> bool:
+        return self.text in names or self.text.partition(".")[0] in names
+
     def _check_text(self, uri: str, names: list[str]) -> None:
-        if self.text not in names and self.text.partition(".")[0] not in names:
+        if not self._has_text(names):
             raise UsageError(
                 f"source {self.name!r}: {uri} has no column {self.text!r}; it has {listed(names)}. "
                 "Name the one that holds the text with `text:`"
@@ -77,6 +93,9 @@ class Parquet(FileSource):
             except damage() as error:
                 is_parquet = foreign(part.uri) == "Parquet"
                 yield Rejected("0", "damaged_file" if is_parquet else "wrong_format", str(error))
+                return
+            if not self._has_text(names := file.schema_arrow.names):
+                yield Rejected("0", "no_column", f"no column {self.text!r}; there are {listed(names, 20)}")
                 return
             stop = len(groups) if part.stop is None else part.stop
             row = sum(group.num_rows for group in groups[: part.start or 0])

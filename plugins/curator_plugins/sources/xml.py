@@ -22,16 +22,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from xml.etree.ElementTree import Element
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import FileSource, foreign, signature, unchanged
+from curator.files import FileSource, foreign, listed, signature, unchanged
 from curator.lines import decompressed, expected_size, line_parts
 from curator_plugins.sources.blocks import text_of
-from curator_plugins.sources.cuts import between, until
+from curator_plugins.sources.cuts import Cut, between, until
 from curator_plugins.sources.elements import ELEMENT_BYTES, Records, Refused, known_encoding
 from curator_plugins.sources.sgml import tree
+
+SHOWN = 8  #: names of elements in a message
 
 
 class Xml(FileSource):
@@ -42,7 +45,7 @@ class Xml(FileSource):
     record: Annotated[
         str, "path of the elements that are documents: act, library/act, or /* for the whole file"
     ] = "/*"
-    fields: Annotated[dict[str, str], "field: path below the record, as {text: body, id: '@id'}"] = {}
+    fields: Annotated[dict[str, str], "field: path below the record, as {text: body, id: '@id'}; without text, all of the record is the text"] = {}
     leave_out: Annotated[list[str], "names of elements whose text is in no field"] = []
     keep_whitespace: Annotated[bool, "leave line ends and indents as they are"] = False
     format: Annotated[
@@ -93,15 +96,41 @@ class Xml(FileSource):
 
     def _elements(self, part: Part) -> Iterator[tuple[int, Any]]:
         if self.format == "xml":
-            yield from Records(self.record, self.max_bytes, self.encoding).read(decompressed(part.uri, max_ratio=self.max_ratio))
+            yield from self._parsed(part)
             return
+        found = False
+        for position, cut in self._cuts(part):
+            found = True
+            yield position, cut if isinstance(cut, Rejected) else self._lenient(cut, position)
+        if not found and not part.start:  # the first part speaks for the file, so it looks through the others
+            whole = Part(part.uri)
+            if part.stop is None or next(self._cuts(whole), None) is None:
+                yield 0, self._no_record(part.uri)
+
+    def _parsed(self, part: Part) -> Iterator[tuple[int, Any]]:
+        records = Records(self.record, self.max_bytes, self.encoding)
+        found = False
+        for position, element in records.read(decompressed(part.uri, max_ratio=self.max_ratio)):
+            if not found and isinstance(element, Rejected) and element.reason == "bad_xml":
+                beginning = next(decompressed(part.uri, max_ratio=self.max_ratio), b"")[:1000]
+                if re.match(rb"\s*<(?!\?xml)", beginning):
+                    hint = "if this is SGML, set `format: sgml`, and `record:` to the name of a tag"
+                    element = replace(element, detail=f"{element.detail}; {hint}")
+            found = True
+            yield position, element
+
+    def _cuts(self, part: Part) -> Iterator[Cut]:
         start = part.start or 0
         name = re.escape(self.record).encode()
         pieces = until(decompressed(part.uri, start, max_ratio=self.max_ratio), None if part.stop is None else part.stop - start)
-        for position, cut in between(
-            pieces, rb"<%s(?=[\s>])" % name, rb"</%s\s{0,9}>" % name, self.max_bytes, start
-        ):
-            yield position, cut if isinstance(cut, Rejected) else self._lenient(cut, position)
+        return between(pieces, rb"<%s(?=[\s>])" % name, rb"</%s\s{0,9}>" % name, self.max_bytes, start)
+
+    def _no_record(self, uri: str) -> Rejected:
+        """What is said of a file without a record, with the names that its beginning has."""
+        beginning = next(decompressed(uri, max_ratio=self.max_ratio), b"").decode("latin-1")
+        names = list(dict.fromkeys(re.findall(r"<([A-Za-z][\w.:-]{0,99})", beginning)))
+        there = f"there are {listed(names, SHOWN)}" if names else "there are no tags at its beginning"
+        return Rejected("0", "no_record", f"no element {self.record}; {there}")
 
     def _lenient(self, cut: bytes, position: int) -> Any:
         """The record as a tree, or why there is none."""
@@ -115,7 +144,7 @@ class Xml(FileSource):
         except Refused as error:
             return Rejected(str(position), error.reason, error.detail)
 
-    def _fields(self, element: Any, position: int) -> dict[str, Any]:
+    def _fields(self, element: Any, position: int) -> dict[str, Any] | Rejected:
         def text(found: Any) -> str:
             return text_of(found, unseen=unseen, keep=self.keep_whitespace)
 
@@ -126,6 +155,9 @@ class Xml(FileSource):
         for name, path in {self.text: ".", **self.fields}.items():
             values = _field(element, path, text)
             if name == self.text:
+                if not values and not _matches(element, path):
+                    below = listed(list(dict.fromkeys(found.tag for found in element)), SHOWN) or "no elements"
+                    return Rejected(str(position), "no_text", f"no element {path} in {element.tag}, which has {below}")
                 record[name] = "\n\n".join(values)
             elif values:
                 record[name] = values[0] if len(values) == 1 or name in single else values
@@ -134,19 +166,30 @@ class Xml(FileSource):
 
 def _field(record: Any, path: str, text: Any) -> list[str]:
     """What the first of the path's alternatives says that says something."""
+    for steps, attribute in _ways(path):
+        found = record.iterfind(steps)
+        said = [one.get(attribute) or "" for one in found] if attribute else [text(one) for one in found]
+        values = [value for value in said if value]
+        if values:
+            return values
+    return []
+
+
+def _matches(record: Any, path: str) -> bool:
+    """Whether the record has an element, of any text, that the path leads to."""
+    return any(record.find(steps) is not None for steps, _ in _ways(path))
+
+
+def _ways(path: str) -> Iterator[tuple[str, str]]:
+    """The path's alternatives: the way to elements, and the name of the attribute where it is one's."""
     for way in path.split("|"):
         way = way.strip().removesuffix("text()").rstrip("/") or "."
         way = f".{way}" if way.startswith("//") else way
         steps, at, attribute = way.rpartition("@")
         if at and "[" not in attribute and "]" not in attribute:
-            steps = steps.rstrip("/") or "."
-            said = [found.get(attribute) or "" for found in record.iterfind(steps)]
+            yield steps.rstrip("/") or ".", attribute
         else:
-            said = [text(found) for found in record.iterfind(way)]
-        values = [value for value in said if value]
-        if values:
-            return values
-    return []
+            yield way, ""
 
 
 @hookimpl

@@ -74,6 +74,20 @@ def test_headers(tmp_path: Path, read: Any) -> None:
     assert read(written(tmp_path, b"")) == ([], [])
 
 
+def test_files_without_the_column_among_others(tmp_path: Path, read: Any) -> None:
+    """One row in the quarantine for each, as long as another has it; an empty file and a foreign one do not count."""
+    files = {"a.html": b"<html>\n<p>x, y", "b.csv": b"body\nx\n", "c.csv": b"", "d.csv": b"PAR1"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    source = Csv(path=str(tmp_path))
+    with pytest.raises(UsageError, match=r"a\.html has no column 'text'; it has <html>\. "):
+        list(source.parts())
+    (tmp_path / "e.csv").write_bytes(b"text\nx\n")
+    documents, bad = read(source)
+    assert [d["source_key"] for d in documents] == ["e.csv#2"]
+    assert bad == [("0", "no_column"), ("0", "no_column"), ("0", "wrong_format")]
+
+
 def test_delimiter_quote_and_encoding(tmp_path: Path, read: Any) -> None:
     """Each can be said."""
     source = written(tmp_path, 'id;text\n1;"ü'.encode("latin-1"), delimiter=";", quote="", encoding="latin-1")

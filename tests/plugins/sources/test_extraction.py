@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from curator import Rejected, UsageError
 from curator_plugins.sources import page as pages
 from curator_plugins.sources.extraction import Extractor, Page, need_web
+from curator_plugins.sources.html import Html
 from curator_plugins.sources.page import decode, extract
 
 MIB = 1 << 20
@@ -151,6 +152,25 @@ def test_limits(extractor: Extractor) -> None:
         assert isinstance(found, Rejected)
         assert (found.position, found.reason) == ("7", expected)
         assert reason(extractor(PROSE.encode())) == "read"
+
+
+@pytest.mark.parametrize("name", ["resiliparse", "none", "pdf"])
+def test_too_little_memory_for_the_process(name: str) -> None:
+    """Is told as that, with the option, wherever in the process it ends: no crash with a traceback."""
+    extractor = Extractor(name, max_bytes=MIB, seconds=5, memory=1000)
+    found = extractor(b"<p>abc " * 100_000)
+    extractor.close()
+    assert isinstance(found, Rejected)
+    assert found.reason == "extraction_memory"
+    assert found.detail.startswith(f"{name}, 700000 bytes: more than max_page_memory: 1000: ")
+    assert "Traceback" not in found.detail
+
+
+def test_the_least_memory() -> None:
+    """A limit that no usual page keeps is refused before any work."""
+    Html(path="x", max_page_memory=8 * MIB).check()
+    with pytest.raises(UsageError, match=r"max_page_memory: 1000 bytes .* set it to 8388608 or more"):
+        Html(path="x", max_page_memory=1000).check()
 
 
 def test_a_batch_answers_page_by_page(extractor: Extractor) -> None:

@@ -115,6 +115,24 @@ def test_files_that_are_no_pages(source: Any, read: Any) -> None:
     ]
 
 
+def test_a_mixed_folder(source: Any, read: Any) -> None:
+    """A file that is not named as a page is one if it begins as one: a table or notes with a page in them are none."""
+    page = b"<html><body>" + PROSE.encode()
+    table = b'id,page\n1,"' + page + b'"\n'
+    files = {
+        "a.tsv": table,
+        "b.csv.gz": gzip.compress(table),
+        "c.jsonl": b'{"html": "' + page + b'"}',
+        "d": b"\xef\xbb\xbf\n" + page,
+        "e.page": b"<!-- saved --><html>" + page,
+        "f": page.decode().encode("utf-16"),
+        "g.html": b"Warning: a mistake of the server " + page,
+    }
+    documents, bad = read(source(files))
+    assert [d["source_key"] for d in documents] == ["d", "e.page", "f", "g.html"]
+    assert bad == [("0", "wrong_format")] * 3
+
+
 def test_a_bomb_and_things_that_are_no_files(source: Any, read: Any, tmp_path: Path) -> None:
     """A file of a gibibyte of zeros is read up to the limit; pipes and links out of the folder are not read at all."""
     os.mkfifo(tmp_path / "pipe.html")

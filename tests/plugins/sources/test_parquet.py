@@ -129,6 +129,19 @@ def test_a_file_without_the_text_column(tmp_path: Path) -> None:
         list(written(tmp_path, pa.table({"body": ["x"], "id": [1]})).parts())
 
 
+def test_files_without_the_column_among_others(tmp_path: Path, read: Any) -> None:
+    """One row in the quarantine for each, as long as another has it; a damaged file does not count."""
+    pq.write_table(pa.table({"body": ["x", "y"]}), tmp_path / "a", row_group_size=1)
+    (tmp_path / "b").write_bytes((tmp_path / "a").read_bytes()[:-8])
+    source = Parquet(path=str(tmp_path))
+    with pytest.raises(UsageError, match=r"/a has no column 'text'; it has body\. "):
+        list(source.parts())
+    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "c")
+    documents, bad = read(source)
+    assert [d["source_key"] for d in documents] == ["c#0"]
+    assert bad == [("0", "no_column"), ("0", "damaged_file")]
+
+
 def test_an_empty_file(tmp_path: Path, read: Any) -> None:
     """No rows are no documents, and no error."""
     assert read(written(tmp_path, pa.table({"text": pa.array([], pa.string())}))) == ([], [])
