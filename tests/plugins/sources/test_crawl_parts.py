@@ -29,7 +29,7 @@ def warc(name: str, body: bytes) -> bytes:
 
 def payload(kind: str, draw: random.Random) -> bytes:
     """Of a page, as they would deceive who looks for records within."""
-    inner = [warc(f"inner{draw.random()}", draw.randbytes(draw.randrange(2000))) for _ in range(60)]
+    inner = [warc(f"inner{draw.random()}", draw.randbytes(draw.randrange(2000))) for _ in range(100)]
     return {
         "text": b"<p>words " * draw.randrange(3000),
         "noise": draw.randbytes(draw.randrange(150_000)),
@@ -57,7 +57,7 @@ def read(path: Path, start: int = 0, stop: int | None = None) -> list[tuple[str,
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.sampled_from(KINDS), min_size=2, max_size=12),
     st.booleans(),
@@ -83,7 +83,9 @@ def test_any_cutting_gives_the_same(
     path = tmp_path_factory.getbasetemp() / "cut.warc"
     path.write_bytes(content)
     bounds = [0, *sorted({int(cut * len(content)) for cut in cuts} - {0}), None]
-    parts = [record for start, stop in pairwise(bounds) for record in read(path, start or 0, stop)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crawl_parts, "WINDOW", 50_000)  # so that parts of small files, too, are not read from 0
+        parts = [record for start, stop in pairwise(bounds) for record in read(path, start or 0, stop)]
     assert parts == read(path)
     if not changes:
         assert [found[0] for _, found in parts] == [f"urn:{n}" for n in range(len(kinds))]
