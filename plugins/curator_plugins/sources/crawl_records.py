@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from curator import Rejected
 from curator.files import MIB, open_raw
 from curator.lines import compression
+from curator_plugins.sources.crawl_parts import certain
 
 HEADER = 32 << 10  #: bytes of a record's header at most, as fastwarc has it
 MEMBER = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd", "lz4": b"\x04\x22\x4d\x18"}
@@ -57,49 +58,62 @@ class _Damage(Exception):
         self.lies = lies
 
 
-def records(uri: str, limit: int) -> Iterator[tuple[str, Record | Rejected]]:
-    """(place, record) of each record of the file, bodies up to `limit` bytes; Rejected where there is damage.
+def records(
+    uri: str, limit: int, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[str, Record | Rejected]]:
+    """(place, record) of each record that begins in [start, stop), bodies up to `limit` bytes; Rejected where there
+    is damage.
 
     A place is the offset in the file as stored of the member that holds the record, and `+n` for the n-th after it.
+    Any cutting gives the same, except where `crawl_parts` says so.
     """
     with open_raw(uri) as file:
-        kind = compression(file.read(6))
-        file.seek(0)
-        read = _arc if _begins(file.read(PROBE), kind).startswith(b"filedesc:") else _warc
-        start: int | None = 0
-        pending: Rejected | None = None  # told where reading goes on, unless it is met there again
-        while start is not None:
-            held: Record | None = None  # until what follows it shows that its length was right
-            last, nth = start, 0
-            file.seek(start)
-            try:
-                for at, record in read(file, kind, limit):
-                    if pending:
-                        yield pending.position, pending
-                        pending = None
-                    if held:
-                        yield _place(last, nth), held
-                    nth = nth + 1 if held and last == at else 0
-                    last, held = at, record
+        for place, record in _records(file, limit, certain(file, start)):
+            at = int(place.partition("+")[0])  # never less than the one before
+            if stop is not None and at >= stop:
+                return
+            if at >= start:
+                yield place, record
+
+
+def _records(file: BinaryIO, limit: int, begin: int) -> Iterator[tuple[str, Record | Rejected]]:
+    """Those from the one at `begin` on."""
+    file.seek(0)
+    kind = compression(file.read(6))
+    file.seek(0)
+    read = _arc if _begins(file.read(PROBE), kind).startswith(b"filedesc:") else _warc
+    start: int | None = begin
+    pending: Rejected | None = None  # told where reading goes on, unless it is met there again
+    while start is not None:
+        held: Record | None = None  # until what follows it shows that its length was right
+        last, nth = start, 0
+        file.seek(start)
+        try:
+            for at, record in read(file, kind, limit):
+                if pending:
+                    yield pending.position, pending
+                    pending = None
                 if held:
                     yield _place(last, nth), held
-                if kind == "gzip" and _is_cut(file, last):
-                    pending = Rejected(
-                        _place(last, nth + 1), "damaged_record", "the file ends within a member"
-                    )
-                break
-            except _Damage as damage:
-                blamed = not held or damage.lies
-                place = _place(last, nth if blamed else nth + 1)
-                if held and not blamed:
-                    yield _place(last, nth), held
-                pending = Rejected(place, "damaged_record", str(damage))
-                if blamed:
-                    yield place, pending
-                    pending = None
-            start = _next(file, last + 1, kind)
-        if pending:
-            yield pending.position, pending
+                nth = nth + 1 if held and last == at else 0
+                last, held = at, record
+            if held:
+                yield _place(last, nth), held
+            if kind == "gzip" and _is_cut(file, last):
+                pending = Rejected(_place(last, nth + 1), "damaged_record", "the file ends within a member")
+            break
+        except _Damage as damage:
+            blamed = not held or damage.lies
+            place = _place(last, nth if blamed else nth + 1)
+            if held and not blamed:
+                yield _place(last, nth), held
+            pending = Rejected(place, "damaged_record", str(damage))
+            if blamed:
+                yield place, pending
+                pending = None
+        start = _next(file, last + 1, kind)
+    if pending:
+        yield pending.position, pending
 
 
 def _place(at: int, nth: int) -> str:

@@ -17,6 +17,7 @@ import pytest
 import zstandard
 
 from curator.reading import read_documents
+from curator_plugins.sources import crawl_parts
 from curator_plugins.sources.extraction import Extractor
 from curator_plugins.sources.warc import Warc
 
@@ -371,3 +372,17 @@ def test_an_address(extractor: Extractor, read: Any) -> None:
     made.__dict__["extractor"] = extractor
     assert [d["url"] for d in read(made)[0]] == ["http://x/1", "http://x/2"]
     memory.rm("/crawl.warc.gz")
+
+
+def test_parts_of_a_file(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give its documents once each; what is counted is a row a part, and the same in all."""
+    monkeypatch.setattr(crawl_parts, "PART", 5000)
+    content = b"".join(warc(f"http://x/no{n}", b"", kind="request") + pages(n)[0] for n in range(40))
+    made = source(content, name="a.warc")
+    batches = [list(read_documents(made, [part])) for part in made.parts()]
+    assert len(batches) == 5
+    keys = [key for batch in batches for frame, _ in batch for key in frame["source_key"]]
+    assert keys == [f"urn:test:http://x/{n}" for n in range(40)]
+    rows = [q for batch in batches for _, bad in batch for q in bad]
+    assert [(q.position, q.reason) for q in rows] == [("*", "skipped_request")] * 5
+    assert sum(q.records for q in rows) == 40
