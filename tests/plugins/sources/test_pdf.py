@@ -115,7 +115,7 @@ def test_bombs(file: Any, read: Any) -> None:
     """Streams that unpack to gigabytes, and pages without end: time, memory and size are bounded."""
     packed = zlib.compress(b"BT /F 12 Tf (a) Tj ET " * (4 << 20), 1)
     bomb = written([b""]).replace(zlib.compress(b""), packed).replace(b"/Length 8", b"/Length %d" % len(packed))
-    many = written([page(*["some words of a line"] * 30)] * 1500, same=True)
+    many = written([page(*["some words of a line"] * 30)] * 15_000, same=True)
     file(bomb, "bomb.pdf")
     file(many, "many.pdf")
     documents, bad = read(file(written([page("good")]), "x.pdf", max_seconds=0.3, max_memory=128 << 20))
