@@ -54,7 +54,7 @@ def current_parts(
     A source that cannot be reached is left out of what is returned, so that its plan stays; of those that were read
     before (`known`: their parts in force) all files may have vanished. With a `limit` no more than about so many
     records are fetched. Raises RecipeError, naming the line, for any other source with nothing, and CuratorError
-    where none can be reached.
+    where none can be reached or was read before.
     """
     plugins = Plugins(recipe.plugins)
     found, failed = {}, []
@@ -83,7 +83,7 @@ def current_parts(
             progress.note(f"{failed[-1]}; what was read or fetched before stays, the next run tries again")
         if parts is not None:
             found[used.name] = [replace(p, signature=f"{p.signature}:{reading}") for p in parts]
-    if failed and not found:
+    if failed and not any(used.name in found or used.name in known for used in recipe.sources):
         raise CuratorError("; ".join(failed))
     return found, failed
 
