@@ -264,7 +264,7 @@ def test_one_more_filter_measures_only_itself(
 @pytest.mark.slow
 def test_sql_answers_while_a_run_goes_on(tmp_path: Path, recipe: Callable[[list[Any]], Path]) -> None:
     """Another process's queries see whole shards, more and more of them; nobody fails."""
-    running = Running(recipe(STEPS), tmp_path / "corpus", slow=0.4)
+    running = Running(recipe(STEPS), tmp_path / "corpus", slow=0.9)
     assert running.wait_until(lambda: (tmp_path / "corpus" / "shards" / "text").exists())
     ask = [sys.executable, "-m", "curator", "sql", "-c", str(tmp_path / "corpus"), "--format", "csv"]
     query = "SELECT count(*) AS n, count(*) FILTER (decision IS NULL) AS undecided FROM documents"
