@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -47,30 +45,3 @@ def test_damaged_files(fuzz: ModuleType, name: str, tmp_path: Path) -> None:
         rows, reasons = rows + len(documents), reasons + len(bad)
     assert rows >= 5
     assert reasons > 20
-
-
-def test_a_reader_that_fails_is_seen(fuzz: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An exception, a death of the process, too much time: each input that does it is named, and the rest is read."""
-    def hurt(source: object) -> tuple[list[object], list[tuple[str, str]]]:
-        content = Path(source.path).read_bytes()  # type: ignore[attr-defined]
-        if b"raise" in content:
-            raise KeyError("raise")
-        if b"die" in content:
-            os._exit(3)
-        if b"long" in content:
-            end = time.process_time() + 0.3
-            while time.process_time() < end:
-                pass
-        return [], []
-
-    inputs = [b"", b"raise", b"", b"die", b"", b"long"]
-    monkeypatch.setattr(fuzz, "read", hurt)
-    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
-    monkeypatch.setattr(fuzz, "input_of", lambda name, seed, number, found, tokens: inputs[number])
-    total, wrong = fuzz.fuzz("csv", 1, len(inputs), tmp_path, None)
-    assert [what.partition("\n")[0].partition(".")[0] for what in wrong] == [
-        "csv 1: Traceback (most recent call last):",
-        "csv 3: the child died (3)",
-        "csv 5: 0",
-    ]
-    assert total["inputs"] == 5
