@@ -14,11 +14,18 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+
+from curator import Part
+from curator_plugins.sources.sql import Sql
+
+POSTS = "select id, body as text, changed from post"
+
+Server = TypeVar("Server", "Postgres", "MariaDB")
 
 
 class Postgres:
@@ -99,13 +106,7 @@ def postgres() -> Iterator[Postgres]:
     if not found[-1] or not os.path.exists(f"{binaries}/psql"):
         _missing("PostgreSQL's initdb", "postgresql")
     with _folder("postgres") as (folder, user):
-        server = Postgres(binaries, folder, user)
-        server.start()
-        try:
-            server.sql("create database test", "postgres")
-            yield server
-        finally:
-            server.stop()
+        yield from _running(Postgres(binaries, folder, user), "postgres")
 
 
 @contextlib.contextmanager
@@ -114,13 +115,28 @@ def mariadb() -> Iterator[MariaDB]:
     if not shutil.which("mariadb-install-db"):
         _missing("mariadb-install-db", "mariadb-server")
     with _folder("mysql") as (folder, user):
-        server = MariaDB(folder, user)
-        server.start()
-        try:
-            server.sql("create database test", "mysql")
-            yield server
-        finally:
-            server.stop()
+        yield from _running(MariaDB(folder, user), "mysql")
+
+
+def source(server: Postgres | MariaDB, query: str = POSTS, known: Sequence[Part] | None = None, **options: Any) -> Sql:
+    """The source of a query, by default of a table of posts."""
+    found = Sql(name="posts", url=server.url, query=query, **options)
+    found.known = known or []  # type: ignore[misc]  # the host sets it so
+    return found
+
+
+def keys(found: Sql, parts: list[Part]) -> list[int]:
+    """The ids that the parts give."""
+    return [int(record["id"]) for part in parts for record in found.read(part) if isinstance(record, dict)]
+
+
+def _running(server: Server, database: str) -> Iterator[Server]:
+    server.start()
+    try:
+        server.sql("create database test", database)
+        yield server
+    finally:
+        server.stop()
 
 
 def _missing(program: str, package: str) -> None:

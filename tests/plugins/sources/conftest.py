@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pytest
 
 from curator import Source
 from curator.reading import read_documents
+from curator_plugins.sources.extraction import Extractor
+from tests.plugins.sources.servers import Site
 
 DEV = Path(__file__).parents[4] / "shared" / "data" / "dev"
 
@@ -35,3 +37,18 @@ def dev() -> Path:
     if not DEV.is_dir():
         pytest.skip(f"no developers' corpus at {DEV}")
     return DEV
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A server on loopback, without pages."""
+    with Site() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def extractor() -> Iterator[Extractor]:
+    """One process for all tests of a module."""
+    extractor = Extractor("resiliparse", max_bytes=1 << 20, seconds=5, memory=1 << 28)
+    yield extractor
+    extractor.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,6 @@ def rss(*items: tuple[str, str, str]) -> bytes:
         for guid, link, text in items
     )
     return f'<rss version="2.0"><channel><title>News</title>{entries}</channel></rss>'.encode()
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with Site() as site:
-        yield site
 
 
 @pytest.fixture

@@ -27,12 +27,6 @@ QUICK = {"seconds": 0.5, "backoff": 0.01, "retries": 2, "per_second": 10_000.0, 
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    with Site() as site:
-        yield site
-
-
-@pytest.fixture
 def other() -> Iterator[Site]:
     """A server at an address that is not allowed."""
     with Site({"/": lambda visit: visit.send(200, b"secret")}, "127.0.0.2") as site:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,6 @@ from curator_plugins.sources.extraction import Extractor
 from curator_plugins.sources.html import Html
 
 PROSE = "<p>Grüße aus Köln, wo der Rhein fließt.</p>"
-
-
-@pytest.fixture(scope="module")
-def extractor() -> Iterator[Extractor]:
-    """One process for all tests."""
-    extractor = Extractor("resiliparse", max_bytes=1 << 20, seconds=5, memory=1 << 28)
-    yield extractor
-    extractor.close()
 
 
 @pytest.fixture

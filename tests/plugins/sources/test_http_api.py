@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,20 +31,20 @@ QUICK: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with Site() as site:
-        yield site
+def apis(site: Site, folder: Path) -> Callable[..., HttpApi]:
+    """Makes sources, by their options, that fetch from the site into one folder."""
+
+    def source(**options: Any) -> HttpApi:
+        made = HttpApi(**{"url": f"{site.url}/posts", **QUICK, **options})
+        made.folder = str(folder)  # type: ignore[misc]  # the host sets it so
+        return made
+
+    return source
 
 
 @pytest.fixture
 def source(site: Site, tmp_path: Path) -> Callable[..., HttpApi]:
-    def source(**options: Any) -> HttpApi:
-        made = HttpApi(**{"url": f"{site.url}/posts", **QUICK, **options})
-        made.folder = str(tmp_path / "fetched")  # type: ignore[misc]  # the host sets it so
-        return made
-
-    return source
+    return apis(site, tmp_path / "fetched")
 
 
 def post(number: int, **fields: Any) -> dict[str, Any]:

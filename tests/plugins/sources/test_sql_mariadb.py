@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 
 import curator_plugins.sources.sql
-from curator import CuratorError, Part
-from curator_plugins.sources.sql import Sql
-from tests.databases import MariaDB, mariadb
-
-POSTS = "select id, body as text, changed from post"
+from curator import CuratorError
+from tests.databases import MariaDB, keys, mariadb, source
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +28,6 @@ def posts(server: MariaDB) -> MariaDB:
         insert into post select seq, concat(if(seq % 2, 'é', 'Z'), seq), repeat(concat('post ', lpad(seq, 4, '0'), ' '), 20),
             '2024-05-01' + interval seq second from seq_1_to_1000""")
     return server
-
-
-def source(server: MariaDB, query: str = POSTS, known: list[Part] | None = None, **options: Any) -> Sql:
-    found = Sql(name="posts", url=server.url, query=query, **options)
-    found.known = known or []  # type: ignore[misc]  # the host sets it so
-    return found
-
-
-def keys(found: Sql, parts: list[Part]) -> list[int]:
-    return [int(record["id"]) for part in parts for record in found.read(part) if isinstance(record, dict)]
 
 
 def test_values(server: MariaDB, read: Any) -> None:

@@ -14,14 +14,11 @@ import pytest
 import curator.planning
 import curator_plugins.sources.databases
 import curator_plugins.sources.sql
-from curator import CuratorError, Part
+from curator import CuratorError
 from curator.corpus import Corpus
 from curator.verify import digest
-from curator_plugins.sources.sql import Sql
 from tests.conftest import Workshop
-from tests.databases import Postgres, postgres
-
-POSTS = "select id, body as text, changed from post"
+from tests.databases import POSTS, Postgres, keys, postgres, source
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +35,6 @@ def posts(server: Postgres) -> Postgres:
         insert into post select n, repeat('post ' || lpad(n::text, 4, '0') || ' ', 20),
             timestamptz '2024-05-01 00:00+02' + n * interval '10 minutes' from generate_series(-99, 900) n""")
     return server
-
-
-def source(server: Postgres, query: str = POSTS, known: list[Part] | None = None, **options: Any) -> Sql:
-    found = Sql(name="posts", url=server.url, query=query, **options)
-    found.known = known or []  # type: ignore[misc]  # the host sets it so
-    return found
-
-
-def keys(found: Sql, parts: list[Part]) -> list[int]:
-    return [int(record["id"]) for part in parts for record in found.read(part) if isinstance(record, dict)]
 
 
 def test_values(server: Postgres, read: Any) -> None:

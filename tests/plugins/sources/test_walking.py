@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,12 @@ import pytest
 from curator.errors import FetchError
 from curator_plugins.sources.http_api import HttpApi
 from tests.plugins.sources.servers import Site, Visit
-from tests.plugins.sources.test_http_api import PAGE, QUICK, ids, numbered, post, posts
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with Site() as site:
-        yield site
+from tests.plugins.sources.test_http_api import PAGE, apis, ids, numbered, post, posts
 
 
 @pytest.fixture
 def source(site: Site, tmp_path: Path) -> Callable[..., HttpApi]:
-    def source(**options: Any) -> HttpApi:
-        made = HttpApi(**{"url": f"{site.url}/posts", **QUICK, **options})
-        made.folder = str(tmp_path / "fetched")  # type: ignore[misc]  # the host sets it so
-        return made
-
-    return source
+    return apis(site, tmp_path / "fetched")
 
 
 def ended(bad: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ import io
 import json
 import tracemalloc
 import zlib
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,14 +44,6 @@ def warc(
 
 def pages(*numbers: int) -> list[bytes]:
     return [warc(f"http://x/{n}", HTML % n) for n in numbers]
-
-
-@pytest.fixture(scope="module")
-def extractor() -> Iterator[Extractor]:
-    """One process for all tests."""
-    extractor = Extractor("resiliparse", max_bytes=1 << 20, seconds=5, memory=1 << 28)
-    yield extractor
-    extractor.close()
 
 
 @pytest.fixture
