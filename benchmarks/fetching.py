@@ -88,7 +88,7 @@ def api(url: str, pages: int) -> None:
         url=f"{url}/records", allow_private=True, per_second=1e9, page={"param": "page"}, max_pages=pages
     )
     with tempfile.TemporaryDirectory() as folder:
-        source.folder = folder  # type: ignore[misc]
+        source.folder = folder  # type: ignore[misc]  # the host sets it so
         assert last(source.fetch()) == 100 * pages
 
 
@@ -100,7 +100,7 @@ def crawl(url: str, pages: int) -> None:
     urls = [f"{url}/page/{n}" for n in range(pages)]
     source = Crawl(urls=urls, allow_private=True, per_second=1e9, concurrency=16)
     with tempfile.TemporaryDirectory() as folder:
-        source.folder = folder  # type: ignore[misc]
+        source.folder = folder  # type: ignore[misc]  # the host sets it so
         assert last(source.fetch()) == pages
 
 

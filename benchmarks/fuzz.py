@@ -114,7 +114,7 @@ def _cut(name: str, data: Path) -> Iterator[bytes]:
                 files = [archive.extractfile(member) for member in members]
                 yield from (file.read() for file, m in zip(files, members, strict=True) if file and m.size < 10_000)
             continue
-        pattern, size = where[1], where[2]  # type: ignore[index]
+        pattern, size = where[1], where[2]  # type: ignore[index]  # a format without files never gets here
         head = content[: content.find(b"\n") + 1] if name in ("csv", "tsv") else b""
         head = content[: content.find(b"<page>")] if name == "wikipedia" else head
         if pattern is None:

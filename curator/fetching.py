@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from curator.errors import CuratorError
 from curator.mapping import source_name
 from curator.plugin import Part, Source
+from curator.reading import skipped_part
 
 if TYPE_CHECKING:
     from curator.loading import Plugins
@@ -39,6 +40,12 @@ def source_of(
     source.folder = str(folder_of(corpus, used.name))  # type: ignore[misc]
     source.known = tuple(known)  # type: ignore[misc]
     return source
+
+
+def parts_of(source: Source) -> list[Part]:
+    """What the source has to read, and behind it what it found and left out; raises as its `parts` does."""
+    parts = list(source.parts())
+    return parts + [skipped_part(uri, why) for uri, why in source.skipped.items()]
 
 
 def fetches(source: Source) -> bool:

@@ -328,6 +328,12 @@ def compression(head: bytes) -> str | None:
     return next(announced, "zstd" if SKIPPABLE_FRAME.match(head) else None)
 
 
+def refused(uri: str, wanted: str) -> Rejected | None:
+    """Why a file is not read at all: it has another format, as Parquet where `wanted` is "JSON lines"."""
+    kind = foreign(uri)
+    return Rejected("0", "wrong_format", f"this is {kind}, not {wanted}") if kind else None
+
+
 def foreign(uri: str) -> str | None:
     """What a file is that is no text at all, as "Parquet", "zip" or "gzip within gzip"."""
     with open_raw(uri) as file:

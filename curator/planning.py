@@ -17,11 +17,10 @@ import duckdb
 import xxhash
 
 from curator.errors import CuratorError, FetchError, NothingToRead, RecipeError, UsageError
-from curator.fetching import fetch, source_of
+from curator.fetching import fetch, parts_of, source_of
 from curator.loading import Plugins
 from curator.pipeline import ReadTask
 from curator.plugin import Part, Source
-from curator.reading import skipped_part
 from curator.recipe import Recipe, Used
 from curator_catalog import Catalog, CatalogError
 from curator_catalog.commits import supersede
@@ -68,8 +67,7 @@ def current_parts(
                 fetch(source, progress, limit)
             except FetchError as error:
                 away = error
-            parts = list(source.parts())
-            parts += [skipped_part(uri, why) for uri, why in source.skipped.items()]
+            parts = parts_of(source)
         except Exception as error:  # a source's plugin may raise anything
             if isinstance(error, CuratorError) and not isinstance(error, UsageError):
                 parts, away = None, away or error

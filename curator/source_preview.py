@@ -16,11 +16,11 @@ import yaml
 
 from curator import files
 from curator.errors import CuratorError, FetchError, NothingToRead, RecipeError, UsageError
-from curator.fetching import fetch, fetches, folder_of, source_of
+from curator.fetching import fetch, fetches, folder_of, parts_of, source_of
 from curator.loading import Plugins
 from curator.planning import packed
 from curator.plugin import Part, Rejected, Source
-from curator.reading import Quarantined, read_documents, skipped_part
+from curator.reading import Quarantined, read_documents
 from curator.recipe import Recipe, Used
 from curator.recipe_file import RecipeFile
 
@@ -78,7 +78,7 @@ def preview_source(used: Used, recipe: Recipe, documents: int, progress: Progres
                 stopped = error
                 found.note += f"; fetching stopped: {error}"
         try:
-            parts = [*source.parts(), *(skipped_part(uri, why) for uri, why in source.skipped.items())]
+            parts = parts_of(source)
         except NothingToRead:
             if stopped:
                 raise stopped from None
@@ -151,8 +151,9 @@ def recipe_of(path: str, plugin: str | None, options: dict[str, str], plugin_fil
         except yaml.YAMLError as error:
             told = " ".join(str(error).split())
             raise UsageError(f"--set {name}={value}: this is no YAML ({told}); quote what begins with @") from None
-    chosen = plugin or _plugin_for(path, plugin_files)
-    source = {chosen: {**_place(path, chosen, plugin_files), **given}}
+    plugins = Plugins(tuple(plugin_files))
+    chosen = plugin or _plugin_for(path, plugins)
+    source = {chosen: {**_place(path, chosen, plugins), **given}}
     text = yaml.safe_dump({"name": "preview", "plugins": list(plugin_files), "sources": [source]}, sort_keys=False)
     try:
         return RecipeFile(os.path.join(os.getcwd(), "preview"), text, ()).recipe()
@@ -160,17 +161,17 @@ def recipe_of(path: str, plugin: str | None, options: dict[str, str], plugin_fil
         raise UsageError(str(error).rpartition("sources.0.")[2]) from None
 
 
-def _place(path: str, plugin: str, plugin_files: Sequence[str]) -> dict[str, Any]:
+def _place(path: str, plugin: str, plugins: Plugins) -> dict[str, Any]:
     """The option that says where to read: an address is the url of those that fetch."""
-    options = Plugins(tuple(plugin_files)).get("source", plugin).plugin.options()
+    options = plugins.get("source", plugin).plugin.options()
     if "urls" in options and ("path" not in options or "://" in path):
         return {"urls": [path]}
     return {"path" if "path" in options or "url" not in options else "url": path}
 
 
-def _plugin_for(path: str, plugin_files: Sequence[str]) -> str:
+def _plugin_for(path: str, plugins: Plugins) -> str:
     """The source whose `endings` fit most of the files; of two endings that fit one file, the longer."""
-    sources = [e for e in Plugins(tuple(plugin_files)).all() if e.kind == "source"]
+    sources = [e for e in plugins.all() if e.kind == "source"]
     endings = {ending: e.name for e in sources for ending in getattr(e.plugin, "endings", ())}
     names = files.expand(path, os.getcwd())
     votes: Counter[str] = Counter()

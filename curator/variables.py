@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ from curator.errors import UsageError
 VARIABLE = re.compile(r"\$\{(\w+)(:-([^}]*))?\}")
 
 
-def filled(value: Any) -> Any:
+def filled(value: Any, variable: Callable[[re.Match[str]], str] | None = None) -> Any:
     """`${NAME}` and `${NAME:-default}` from the environment, in strings, and in lists and mappings of them.
 
-    Raises UsageError for a variable that is not set.
+    `variable` says what a match of VARIABLE stands for, where not the environment alone does. Raises UsageError
+    for a variable that is not set.
     """
     if isinstance(value, list):
-        return [filled(v) for v in value]
+        return [filled(v, variable) for v in value]
     if isinstance(value, dict):
-        return {name: filled(v) for name, v in value.items()}
+        return {name: filled(v, variable) for name, v in value.items()}
     if not isinstance(value, str):
         return value
 
@@ -30,7 +32,7 @@ def filled(value: Any) -> Any:
             raise UsageError(f"{value!r}: the environment variable {match[1]} is not set")
         return found
 
-    return VARIABLE.sub(from_environment, value)
+    return VARIABLE.sub(variable or from_environment, value)
 
 
 def file_found(path: str, base: str) -> str:

@@ -104,12 +104,13 @@ def run(
             }
         )
     else:
-        _print(report)
+        unreadable, left_out = _quarantined(report)
+        _print(report, unreadable, left_out)
         if any(step.kind == "classifier" for step in loaded.steps):
             _print_domains(report.corpus)
         if trial:
             _print_trial(report, unredacted)
-        _suggest(report, loaded, recipe)
+        _suggest(report, loaded, recipe, look=bool(unreadable))
     lost = report.counts["failed"] and report.funnel.pending == report.funnel.documents
     if lost:
         console(stderr=True).print(
@@ -156,7 +157,7 @@ def _scratch(folder: Path) -> Path:
     return scratch
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, unreadable: dict[str, int], left_out: dict[str, int]) -> None:
     funnel = report.funnel
     rows: list[tuple[str, ...]] = [("read", count(funnel.documents), "", "", characters(funnel.chars))]
     for stage in funnel.stages:
@@ -196,7 +197,6 @@ def _print(report: Report) -> None:
         if report.failed
         else "nothing was missing"
     )
-    unreadable, left_out = _quarantined(report)
     more = f"; left out by their sources: {_listed(left_out)}" if left_out else ""
     console().print(
         f"{done}; {count(sum(unreadable.values()))} new records in quarantine"
@@ -299,24 +299,21 @@ def _print_trial(report: Report, unredacted: bool) -> None:
         )
 
 
-def _suggest(report: Report, recipe: Recipe, path: Path) -> None:
+def _suggest(report: Report, recipe: Recipe, path: Path, *, look: bool) -> None:
     """Three commands to go on with, about this very corpus."""
     from curator.corpus import Corpus
 
     corpus = report.corpus
     near = corpus.relative_to(Path.cwd()) if corpus.is_relative_to(Path.cwd()) else corpus
-    if _quarantined(report)[0]:
-        why = "SELECT source, reason, sum(records) AS records, any_value(detail) AS detail FROM quarantine GROUP BY ALL"
-        wrong = [f'curator sql -c {near} "{why}"']
-    else:
-        wrong = []
     dropped = Corpus.existing(corpus).sql(
         "SELECT doc_id FROM documents WHERE decision = 'dropped' ORDER BY doc_key LIMIT 1"
     )
     lines = [
         f'curator sql -c {near} "SELECT source, reason, count(*) FROM documents GROUP BY ALL ORDER BY ALL"'
     ]
-    lines += wrong
+    if look:
+        why = "SELECT source, reason, sum(records) AS records, any_value(detail) AS detail FROM quarantine GROUP BY ALL"
+        lines.append(f'curator sql -c {near} "{why}"')
     lines += [f"curator why -c {near} {doc_id}" for (doc_id,) in dropped.rows()]
     changes = [
         f"{step.name}.{name}={value * 2}"

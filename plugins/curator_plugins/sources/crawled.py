@@ -13,7 +13,7 @@ import os
 from typing import Any, BinaryIO
 
 from curator_plugins.sources.online import now
-from curator_plugins.sources.pagelog import PageLog, sync_folder
+from curator_plugins.sources.pagelog import PageLog, sealed
 
 FULL = 256 << 20  #: bytes of a WARC file, and one page more
 #: Scrapy has undone these; the body is as long as it is
@@ -119,11 +119,8 @@ class Crawled:
 
     def _seal(self) -> None:
         if self._warc is not None:
-            name = self._warc.name
-            self._warc.close()
+            sealed(self._warc)
             self._warc = None
-            os.rename(name, name.removesuffix(".open"))
-            sync_folder(self.folder)
 
     def _repair(self, ends: dict[str, int]) -> None:
         """Cut off what a killed process wrote behind the last page that the log knows."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import MIB, FileSource, foreign, listed, signature, unchanged
+from curator.files import MIB, FileSource, foreign, listed, refused, signature, unchanged
 from curator.lines import expected_size, lines
 
 
@@ -64,9 +64,8 @@ class Csv(FileSource):
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part):
-            kind = foreign(part.uri)
-            if kind:
-                yield Rejected("0", "wrong_format", f"this is {kind}, not separated values")
+            if why := refused(part.uri, "separated values"):
+                yield why
                 return
             rows = self._rows(part.uri)
             names = self._names(rows)

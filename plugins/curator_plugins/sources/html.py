@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from curator import Part, Rejected, hookimpl
-from curator.files import FileSource, foreign, signature, unchanged
+from curator.files import FileSource, refused, signature, unchanged
 from curator.lines import expected_size, whole
 from curator_plugins.sources.bodies import sniffed
 from curator_plugins.sources.extraction import PageSource
@@ -74,9 +74,8 @@ class Html(PageSource, FileSource):
             yield self.as_record(found, known)
 
     def _content(self, uri: str) -> bytes | Rejected:
-        kind = foreign(uri)
-        if kind:
-            return Rejected("0", "wrong_format", f"this is {kind}, not a page")
+        if why := refused(uri, "a page"):
+            return why
         page = whole(uri, self.max_page_bytes, self.max_ratio, option="max_page_bytes", reason="page_too_large")
         if isinstance(page, Rejected):
             return page

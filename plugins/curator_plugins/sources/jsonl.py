@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from curator import Part, Rejected, hookimpl
-from curator.files import MIB, FileSource, foreign, unchanged
+from curator.files import MIB, FileSource, refused, unchanged
 from curator.lines import line_parts, lines
 
 BOM = b"\xef\xbb\xbf"
@@ -34,9 +34,8 @@ class Jsonl(FileSource):
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part):
-            kind = foreign(part.uri)
-            if kind:
-                yield Rejected("0", "wrong_format", f"this is {kind}, not JSON lines")
+            if why := refused(part.uri, "JSON lines"):
+                yield why
                 return
             limit = 4 * self.max_chars + MIB
             for offset, line in lines(part.uri, part.start or 0, part.stop, limit, self.max_ratio):

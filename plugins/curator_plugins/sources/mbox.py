@@ -24,7 +24,7 @@ from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal
 
 from curator import Part, Rejected, hookimpl
-from curator.files import MIB, FileSource, foreign, unchanged
+from curator.files import MIB, FileSource, refused, unchanged
 from curator.lines import DamagedFile, decompressed, line_parts, whole
 from curator_plugins.sources.cuts import starting, until
 from curator_plugins.sources.mail import BadMail, Body, header, message_ids, parsed
@@ -61,9 +61,8 @@ class Mbox(FileSource):
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part):
-            kind = foreign(part.uri)
-            if kind:
-                yield Rejected("0", "wrong_format", f"this is {kind}, not mail")
+            if why := refused(part.uri, "mail"):
+                yield why
                 return
             for position, raw in self._messages(part):
                 yield raw if isinstance(raw, Rejected) else self._record(raw, position)

@@ -65,11 +65,8 @@ class PageLog:
     def seal(self) -> None:
         """Give the file that is being written its own name."""
         if self._file is not None:
-            name = self._file.name
-            self._file.close()
+            sealed(self._file)
             self._file = None
-            os.rename(name, name.removesuffix(".open"))
-            sync_folder(self.folder)
 
     def _opened(self) -> BinaryIO:
         os.makedirs(self.folder, exist_ok=True)
@@ -108,6 +105,13 @@ def write_whole(path: str, content: bytes) -> None:
         os.fsync(file.fileno())
     os.replace(path + ".open", path)
     sync_folder(os.path.dirname(path))
+
+
+def sealed(file: BinaryIO) -> None:
+    """Close a file that is whole, and give it its own name, without `.open`."""
+    file.close()
+    os.rename(file.name, file.name.removesuffix(".open"))
+    sync_folder(os.path.dirname(file.name))
 
 
 def sync_folder(folder: str) -> None:

@@ -5,7 +5,7 @@ row group is rejected by itself. A record's position is the number of its row in
 
 **Bounds.** What a slice takes is not what the file's metadata say: a dictionary of one word of a megabyte makes
 a terabyte of a file of a few kB, and a page of zeros 2 GB of as little. So the headers of the pages are read
-first (`curator_plugins.sources.parquet_pages`; 15 µs a page): a row group with a page that is a bomb is rejected,
+first (`curator_plugins.sources.parquet_pages`): a row group with a page that is a bomb is rejected,
 and a slice has no more rows than `EXPANDED` bytes hold of the longest word of a dictionary, which is looked for
 only where the dictionary's size does not settle it. In a column of lists that limits the mean, since a single
 row may hold any number of words.

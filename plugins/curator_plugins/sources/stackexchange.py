@@ -27,7 +27,7 @@ from typing import IO, Annotated, Any, Literal
 from xml.etree import ElementTree
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import MIB, FileSource, foreign, open_raw, signature, size_of, unchanged
+from curator.files import MIB, FileSource, open_raw, refused, signature, size_of, unchanged
 from curator.lines import GUESSED_RATIO, MAX_PARTS, compression, lines
 from curator_plugins.sources.blocks import html_text
 
@@ -68,9 +68,8 @@ class Stackexchange(FileSource):
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part), ExitStack() as stack:
-            kind = foreign(part.uri)
-            if kind:
-                yield Rejected("0", "wrong_format", f"this is {kind}, not Posts.xml")
+            if why := refused(part.uri, "Posts.xml"):
+                yield why
                 return
             number, count = part.start or 0, part.stop or 1
             buckets = _Buckets(stack, _size(part.uri) // count)

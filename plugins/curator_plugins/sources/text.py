@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import FileSource, foreign, signature, unchanged
+from curator.files import FileSource, refused, signature, unchanged
 from curator.lines import expected_size, whole
 
 FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?\r?\n)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
@@ -63,9 +63,8 @@ class Text(FileSource):
                 yield record
 
     def _content(self, uri: str) -> str | Rejected:
-        kind = foreign(uri)
-        if kind:
-            return Rejected("0", "wrong_format", f"this is {kind}, not text")
+        if why := refused(uri, "text"):
+            return why
         content = whole(uri, 4 * self.max_chars, self.max_ratio)
         if isinstance(content, Rejected):
             return content

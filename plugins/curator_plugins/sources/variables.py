@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from curator import UsageError
-from curator.variables import VARIABLE
+from curator.variables import VARIABLE, filled
 
 SECRET = 8  #: characters that a value must have to be taken out of what servers answer
 
@@ -28,11 +28,7 @@ class Variables:
 
     def fill(self, value: Any) -> Any:
         """The value, or a mapping or list of values, with its variables filled in; raises UsageError."""
-        if isinstance(value, dict):
-            return {name: self.fill(inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [self.fill(inner) for inner in value]
-        return VARIABLE.sub(self._value, value) if isinstance(value, str) else value
+        return filled(value, self._value)
 
     def _value(self, match: re.Match[str]) -> str:
         name, default = match[1], match[3]

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from curator import Part, Rejected, hookimpl
-from curator.files import FileSource, foreign, unchanged
+from curator.files import FileSource, refused, unchanged
 from curator_plugins.sources.bodies import TooLarge, decoded, sniffed
 from curator_plugins.sources.crawl_parts import crawl_parts
 from curator_plugins.sources.crawl_records import Record, records
@@ -69,9 +69,8 @@ class Warc(PageSource, FileSource):
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part):
-            kind = foreign(part.uri)
-            if kind:
-                yield Rejected("0", "wrong_format", f"this is {kind}, not a crawler's file")
+            if why := refused(part.uri, "a crawler's file"):
+                yield why
                 return
             yield from self._read(part)
 

@@ -28,7 +28,7 @@ from urllib.parse import quote
 from xml.etree.ElementTree import Element
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import MIB, FileSource, foreign, open_raw, signature, size_of, unchanged
+from curator.files import MIB, FileSource, open_raw, refused, signature, size_of, unchanged
 from curator.lines import GUESSED_RATIO, DamagedFile, compression, decompressed, line_parts
 from curator_plugins.sources.cuts import between, until
 from curator_plugins.sources.elements import Records
@@ -83,9 +83,8 @@ class Wikipedia(FileSource):
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part):
-            kind = foreign(part.uri)
-            if kind:
-                yield Rejected("0", "wrong_format", f"this is {kind}, not a dump of MediaWiki")
+            if why := refused(part.uri, "a dump of MediaWiki"):
+                yield why
                 return
             site = self._site(part.uri)
             skipped: Counter[str] = Counter()

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal
 from xml.etree.ElementTree import Element
 
 from curator import Part, Rejected, UsageError, hookimpl
-from curator.files import FileSource, foreign, listed, signature, unchanged
+from curator.files import FileSource, listed, refused, signature, unchanged
 from curator.lines import decompressed, expected_size, line_parts
 from curator_plugins.sources.blocks import text_of
 from curator_plugins.sources.cuts import Cut, between, until
@@ -87,9 +87,8 @@ class Xml(FileSource):
 
     def read(self, part: Part) -> Iterator[dict[str, Any] | Rejected]:
         with unchanged(part):
-            kind = foreign(part.uri)
-            if kind:
-                yield Rejected("0", "wrong_format", f"this is {kind}, not {self.format.upper()}")
+            if why := refused(part.uri, self.format.upper()):
+                yield why
                 return
             for position, element in self._elements(part):
                 yield element if isinstance(element, Rejected) else self._fields(element, position)
